@@ -1,0 +1,52 @@
+# Everything that a person or CI does with this project. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= data
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run build test check bench-start lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.run: requirements.txt pyproject.toml
+	@sh scripts/venv.sh $(PYTHON) $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@sh scripts/chromium.sh
+	@touch $@
+
+setup: $(VENV)/.dev ## Set everything up, into .venv
+
+run: $(VENV)/.run ## Set up, build the dataset, validate it, serve it on http://127.0.0.1:8000
+	@$(BIN)/pepr-kg serve --data $(DATA) --port $(PORT)
+
+build: $(VENV)/.run ## Build and validate the dataset without serving it
+	@$(BIN)/pepr-kg build --data $(DATA)
+
+test: $(VENV)/.dev ## Set up and run everything that CI runs
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest --cov --cov-report=term
+	@sh scripts/chromium.sh --remind
+
+check: $(VENV)/.dev ## Check the ontology alone: syntax, labels, OWL 2 DL, HermiT
+	@$(BIN)/pepr-kg check --reason
+
+bench-start: $(VENV)/.dev ## Measure sizes, build time and start time
+	@$(BIN)/python benchmarks/start.py
+
+lock: $(VENV)/.dev ## Pin the newest versions of all dependencies, with hashes
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
+	  --allow-unsafe --no-header --extra editable --output-file requirements.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
+	  --allow-unsafe --no-header --all-extras --output-file requirements-dev.txt pyproject.toml
+
+clean: ## Remove what was set up and built
+	rm -rf $(VENV) $(DATA) dist .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,342 @@
+"""The command `pepr-kg`: a few verbs over the dataset.
+
+Exit code 0 is success, 1 means findings (something to mend in the data), 2 means misuse.
+"""
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from pepr_kg import __version__
+from pepr_kg.build import build, is_current
+from pepr_kg.checks import check_ontology
+from pepr_kg.errors import PeprError, PortInUse, ValidationRefused
+from pepr_kg.language import LANGUAGES, catalogue, choose
+from pepr_kg.namespaces import GRAPH
+from pepr_kg.questions import ask, find_question, load_questions, render
+from pepr_kg.rdf import SUFFIXES
+from pepr_kg.resources import ontology_dir
+from pepr_kg.settings import Settings
+from pepr_kg.store import Dataset, NamedNode, View
+from pepr_kg.validation import Report, validate
+
+_TEXTS = catalogue(Path(__file__).parent / "locales")
+_PATIENCE_SECONDS = 2.0  # what takes longer says what it is doing
+
+
+def _reader() -> str:
+    """Return the language of the person at the terminal, from the usual variables."""
+    names = ("PEPR_KG_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    return choose(next((os.environ[name] for name in names if os.environ.get(name)), None))
+
+
+_LANG = _reader()
+
+
+def _(key: str, **values: object) -> str:
+    return _TEXTS.phrase(key, _LANG, **values)
+
+
+class _Formatter(click.HelpFormatter):
+    """Help with its headings in the reader's language; click itself speaks English."""
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        super().write_usage(prog, args, prefix or _("help.usage"))
+
+    def write_heading(self, heading: str) -> None:
+        super().write_heading({"Options": _("help.options"), "Commands": _("help.commands")}.get(heading, heading))
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
+
+
+click.Command.context_class = _Context
+click.Group.context_class = _Context
+
+
+def _data_option(function: Any) -> Any:
+    return click.option(
+        "--data", "data", type=click.Path(path_type=Path, file_okay=False), default=Settings().data_dir,
+        envvar="PEPR_KG_DATA_DIR", show_default=True, help=_("option.data"),
+    )(function)  # fmt: skip
+
+
+def _format_option(*names: str) -> Any:
+    return click.option(
+        "--format", "kind", type=click.Choice(names), default=names[0], show_default=True, help=_("option.format")
+    )
+
+
+def _help_option(function: Any) -> Any:
+    return click.help_option("--help", "-h", help=_("option.help"))(function)
+
+
+@click.group(help=_("help.main"), epilog=_("help.epilog"))
+@click.version_option(__version__, prog_name="pepr-kg", help=_("option.version"))
+@_help_option
+def cli() -> None:
+    """The group of all commands; its help is in the catalogue."""
+
+
+@cli.command(help=_("help.check"))
+@click.option("--reason", is_flag=True, help=_("option.reason"))
+@_format_option("text", "json")
+@_help_option
+def check(reason: bool, kind: str) -> None:
+    """Check the ontology's files."""
+    findings = [{"file": str(item.path), "message": item.message(_LANG)} for item in check_ontology(ontology_dir())]
+    if reason:
+        from pepr_kg.reasoning import reason_over  # noqa: PLC0415  starts Java, an optional extra
+
+        findings += [{"file": "ontology", "message": text} for text in reason_over(ontology_dir()).messages(_LANG)]
+    if kind == "json":
+        _show_json({"findings": findings})
+    else:
+        for finding in findings:
+            click.echo(f"{finding['file']}: {finding['message']}")
+        click.echo(_("check.done", count=len(findings)))
+    sys.exit(1 if findings else 0)
+
+
+@cli.command("build", help=_("help.build"))
+@_data_option
+@_format_option("text", "json")
+@_help_option
+def build_command(data: Path, kind: str) -> None:
+    """Build the dataset from the shipped files."""
+    lines = _build(Dataset(data))
+    _show_json(lines) if kind == "json" else _show_build(lines)
+
+
+@cli.command(help=_("help.load"))
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar=_("metavar.files"))
+@click.option("--graph", required=True, help=_("option.graph"))
+@_data_option
+@_format_option("text", "json")
+@_help_option
+def load(files: tuple[Path, ...], graph: str, data: Path, kind: str) -> None:
+    """Load RDF files as one change: all or nothing."""
+    name = _graph(graph)
+    with Dataset(data).change(who=os.environ.get("USER", "pepr-kg"), source=", ".join(map(str, files))) as change:
+        count = sum(change.load(path, name) for path in files)
+        view = change.commit(_refuse)
+    done = {"graph": name.value, "new_triples": count, "version": view.version}
+    _show_json(done) if kind == "json" else click.echo(_("load.done", **done))
+
+
+@cli.command("validate", help=_("help.validate"))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar=_("metavar.files.optional"))
+@_data_option
+@_format_option("text", "json", "turtle")
+@_help_option
+def validate_command(files: tuple[Path, ...], data: Path, kind: str) -> None:
+    """Validate the dataset, or what it would be with the files added."""
+    dataset = Dataset(data)
+    started = time.perf_counter()
+    if files:
+        reports: list[Report] = []
+        with dataset.change(who="pepr-kg validate", source="") as change:
+            for path in files:
+                change.load(path, NamedNode(GRAPH + "candidate"))
+            change.inspect(lambda view: reports.append(validate(view)))
+        report = reports[0]
+    else:
+        report = validate(dataset.view())
+    if kind == "json":
+        _show_json(report.to_dict())
+    elif kind == "turtle":
+        click.echo(report.to_turtle())
+    else:
+        click.echo(report.to_text(_LANG))
+        click.echo(_("validate.done", seconds=time.perf_counter() - started))
+    sys.exit(0 if report.conforms else 1)
+
+
+@cli.command(help=_("help.query"), context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+             add_help_option=False)  # fmt: skip
+@click.argument("name", required=False, metavar=_("metavar.question"))
+@click.option("--lang", type=click.Choice(LANGUAGES), default=_LANG, show_default=True, help=_("option.lang"))
+@click.option("--help", "-h", "asks_help", is_flag=True, help=_("option.help"))
+@_data_option
+@_format_option("table", "csv", "json", "markdown")
+@click.pass_context
+def query(  # noqa: PLR0917  click passes them by name
+    context: click.Context, name: str | None, lang: str, asks_help: bool, data: Path, kind: str
+) -> None:
+    """Answer a stored query, or list them all."""
+    if name is None:
+        click.echo(context.get_help() if asks_help else _list_questions(lang, kind))
+        return
+    question = find_question(name)
+    if asks_help:
+        click.echo(question.to_help(lang))
+        return
+    table = ask(Dataset(data).view(), question, _parameters(context.args), lang)
+    click.echo(render(table, kind).rstrip("\n"))
+
+
+@cli.command(help=_("help.export"))
+@click.option("--graph", help=_("option.export.graph"))
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help=_("option.output"))
+@_data_option
+@_format_option("trig", "nq", "ttl", "nt", "jsonld", "rdf", "json")
+@_help_option
+def export(graph: str | None, output: Path | None, data: Path, kind: str) -> None:
+    """Write a graph, or the whole dataset, to a file."""
+    rdf = SUFFIXES["jsonld" if kind == "json" else kind]
+    if graph is None and not rdf.supports_datasets:
+        raise click.UsageError(_("export.needs.graph", kind=kind))
+    document = Dataset(data).view().dump(rdf, _graph(graph) if graph else None)
+    if output:
+        output.write_bytes(document)
+    else:
+        click.get_binary_stream("stdout").write(document)
+
+
+@cli.command(help=_("help.serve"))
+@click.option("--host", default=Settings().host, envvar="PEPR_KG_HOST", show_default=True, help=_("option.host"))
+@click.option("--port", type=click.IntRange(0, 65535), default=Settings().port, envvar="PEPR_KG_PORT",
+              show_default=True, help=_("option.port"))  # fmt: skip
+@_data_option
+@_format_option("text", "json")
+@_help_option
+def serve(host: str, port: int, data: Path, kind: str) -> None:
+    """Serve the dataset; build it first where it is missing or its files have changed."""
+    settings = replace(Settings.from_environment(), host=host, port=port, data_dir=data)
+    listener = _listen(host, port)  # before the build: a port in use is said at once
+    address = f"http://{host}:{listener.getsockname()[1]}"
+    dataset = Dataset(data)
+    if is_current(dataset):
+        view = dataset.view()
+        done: dict[str, Any] = {"reused": True, **_describe(view)}
+    else:
+        done = {"reused": False, **_build(dataset)}
+    done["address"] = address
+    if kind == "json":
+        _show_json(done)
+    else:
+        _show_build(done)
+        click.echo(_("serve.addresses", address=address))
+    sys.stdout.flush()
+    from pepr_kg.web.server import run  # noqa: PLC0415  FastAPI takes half a second that other commands do not need
+
+    run(settings, dataset, listener)
+
+
+def main() -> NoReturn:
+    """Run the command line; a failure is one sentence in the reader's language and exit code 2."""
+    try:
+        cli(prog_name="pepr-kg")
+    except ValidationRefused as error:
+        click.echo(error.details["report"].to_text(_LANG), err=True)  # type: ignore[attr-defined]
+        click.echo(error.message(_LANG), err=True)
+        sys.exit(1)
+    except PeprError as error:
+        click.echo(f"pepr-kg: {error.message(_LANG)}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader went away (`| head`): nothing is wrong.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _build(dataset: Dataset) -> dict[str, Any]:
+    started = time.perf_counter()
+    said: set[str] = set()
+
+    def tell(step: str, value: object) -> None:
+        late = time.perf_counter() - started > _PATIENCE_SECONDS
+        if step not in said and (late or step == "validate"):
+            said.add(step)
+            click.echo(_(f"progress.{step}", value=value), err=True)
+
+    built = build(dataset, tell)
+    return {
+        **_describe(built.view),
+        "seconds": round(built.seconds, 2),
+        "shapes": built.report.shapes,
+        "constraints": built.report.constraints,
+        "quality_queries": built.report.queries,
+        "violations": len(built.report.violations),
+        "warnings": len(built.report.findings) - len(built.report.violations),
+    }
+
+
+def _describe(view: View) -> dict[str, Any]:
+    table = ask(view, find_question("statements-per-document"), {}, _LANG)
+    return {
+        "version": view.version,
+        "page_statements": next(int(row["statements"].value) for row in table.iter_dicts()),
+        "statements": sum(int(row["statements"].value) for row in table.iter_dicts()),
+        "graphs": view.counts(),
+    }
+
+
+def _show_build(done: Mapping[str, Any]) -> None:
+    click.echo(_("build.statements", **done))
+    for graph, count in done["graphs"].items():
+        click.echo(_("build.graph", graph=graph.removeprefix(GRAPH), count=count))
+    if "shapes" in done:
+        click.echo(_("build.shapes", **done))
+        click.echo(_("build.done", **done))
+    else:
+        click.echo(_("build.reused", version=done["version"][:12]))
+
+
+def _show_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _list_questions(lang: str, kind: str) -> str:
+    questions = load_questions()
+    if kind == "json":
+        return json.dumps({name: question.title for name, question in questions.items()}, indent=2, ensure_ascii=False)
+    width = max(map(len, questions))
+    return "\n".join(f"{name:{width}}  {question.title[lang]}" for name, question in questions.items())
+
+
+def _parameters(arguments: list[str]) -> dict[str, str]:
+    """Return `--name value` and `--name=value` as a mapping."""
+    found: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or not (equals or rest):
+            raise click.UsageError(_("query.bad.parameter", argument=name))
+        found[name[2:]] = value if equals else rest.pop(0)
+    return found
+
+
+def _graph(name: str) -> NamedNode:
+    try:
+        return NamedNode(name if "://" in name or name.startswith("urn:") else GRAPH + name)
+    except ValueError as error:
+        raise click.UsageError(_("graph.bad", name=name)) from error
+
+
+def _refuse(view: View) -> None:
+    report = validate(view)
+    if not report.conforms:
+        raise ValidationRefused(violations=len(report.violations), report=report)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(host=host, port=port, detail=error.strerror or error) from error
+    return listener

@@ -1,0 +1,155 @@
+"""RDF terms, tables of them, and files of them.
+
+Terms are Oxigraph's own values, so nothing is converted on the way to the store. A blank
+node of a file gets a name made of the file's digest and its order of appearance: the same
+file always gives the same quads, and two files never share a node.
+
+>>> quads = parse_bytes(b"[] a <urn:Thing> .", RdfFormat.TURTLE, NamedNode("urn:g"), "example.ttl")
+>>> [quad.object.value for quad in quads]
+['urn:Thing']
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pyoxigraph import (
+    BlankNode,
+    DefaultGraph,
+    Literal,
+    NamedNode,
+    Quad,
+    RdfFormat,
+    Triple,
+    parse,
+    serialize,
+)
+
+from pepr_kg.errors import DataSyntaxError, DataUnreadable, UnknownFormat
+from pepr_kg.namespaces import PREFIXES
+
+Term = NamedNode | BlankNode | Literal
+
+# File suffix -> format, in the order in which help texts list them.
+SUFFIXES: Final[Mapping[str, RdfFormat]] = {
+    "ttl": RdfFormat.TURTLE,
+    "trig": RdfFormat.TRIG,
+    "nq": RdfFormat.N_QUADS,
+    "nt": RdfFormat.N_TRIPLES,
+    "jsonld": RdfFormat.JSON_LD,
+    "rdf": RdfFormat.RDF_XML,
+    "owl": RdfFormat.RDF_XML,
+}
+
+_DIGEST_MODULUS: Final = 1 << 256
+_POSITION: Final = re.compile(r"line (\d+),? column (\d+)|at (\d+):(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The answer to a SELECT: `rows[i][j]` is the term of column `j`, or None where it is unbound."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Term | None, ...], ...]
+
+    def iter_dicts(self) -> Iterator[dict[str, Term]]:
+        """Yield each row as column -> term, unbound columns left out."""
+        for row in self.rows:
+            yield {name: term for name, term in zip(self.columns, row, strict=True) if term is not None}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def format_of(path: Path) -> RdfFormat:
+    """Return the RDF format that a file's suffix names. Raises `UnknownFormat`."""
+    found = SUFFIXES.get(path.suffix.lower().lstrip("."))
+    if found is None:
+        raise UnknownFormat(path=path, known=", ".join(f".{suffix}" for suffix in SUFFIXES))
+    return found
+
+
+def parse_file(path: Path, graph: NamedNode) -> list[Quad]:
+    """Return the quads of an RDF file; triples that name no graph go to `graph`.
+
+    Raises `UnknownFormat`, `DataUnreadable`, or `DataSyntaxError` with line and column.
+    """
+    kind = format_of(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataUnreadable(path=path, detail=error.strerror or error) from error
+    return parse_bytes(data, kind, graph, str(path))
+
+
+def parse_bytes(data: bytes, kind: RdfFormat, graph: NamedNode, name: str) -> list[Quad]:
+    """Return the quads of an RDF document; `name` stands in the error. Raises `DataSyntaxError`."""
+    label = hashlib.sha256(data).hexdigest()[:16]
+    names: dict[BlankNode, BlankNode] = {}
+
+    def rename(node: BlankNode) -> BlankNode:
+        return names.setdefault(node, BlankNode(f"b{label}n{len(names)}"))
+
+    quads = []
+    try:
+        for quad in parse(data, kind, base_iri=f"urn:x-file:{label}"):
+            subject, value, where = quad.subject, quad.object, quad.graph_name
+            if isinstance(subject, BlankNode):
+                subject = rename(subject)
+            if isinstance(value, BlankNode):
+                value = rename(value)
+            if isinstance(where, DefaultGraph):
+                where = graph
+            elif isinstance(where, BlankNode):
+                where = rename(where)
+            quads.append(Quad(subject, quad.predicate, value, where))
+    except SyntaxError as error:
+        line, column, detail = syntax_position(error)
+        raise DataSyntaxError(path=name, line=line, column=column, detail=detail) from error
+    except ValueError as error:
+        # The parser's word for text that is not UTF-8, or an IRI that is none.
+        raise DataSyntaxError(path=name, line=1, column=1, detail=error) from error
+    return quads
+
+
+def syntax_position(error: SyntaxError) -> tuple[int, int, str]:
+    """Return line, column and the plain reason of an error of Oxigraph's parsers, both counted from 1."""
+    text = str(error.msg or error)
+    match = _POSITION.search(text)
+    numbers = [int(number) for number in match.groups() if number] if match else []
+    line, column = numbers or (error.lineno or 1, error.offset or 1)
+    detail = _POSITION.sub("", text).replace("Parser error at", "").replace("error : ", "").strip(" :.")
+    return line, column, detail or "syntax error"
+
+
+def serialize_triples(triples: Iterable[Triple], kind: RdfFormat) -> bytes:
+    """Return a document of the triples; prefixes are those in use, in a stable order."""
+    triples = list(triples)
+    return serialize(triples, format=kind, prefixes=prefixes_of(triples)) or b""
+
+
+def prefixes_of(triples: Iterable[Triple | Quad]) -> dict[str, str]:
+    """Return the prefixes whose namespace occurs in the triples."""
+    spaces = {
+        re.split(r"[^/#]*$", term.value)[0]
+        for triple in triples
+        for term in (triple.subject, triple.predicate, triple.object)
+        if isinstance(term, NamedNode)
+    }
+    return {prefix: space for prefix, space in PREFIXES.items() if space in spaces}
+
+
+def content_digest(quads: Iterable[Quad], start: str = "0") -> int:
+    """Return the digest of a set of quads as a number: the sum of their SHA-256, modulo 2^256.
+
+    A sum does not depend on order, so a change adds what it adds and subtracts what it
+    removes (Bellare and Micciancio's AdHash, Eurocrypt 1997). It tells versions apart; it
+    is no signature.
+    """
+    total = int(start, 16)
+    for quad in quads:
+        total += int.from_bytes(hashlib.sha256(str(quad).encode()).digest(), "big")
+    return total % _DIGEST_MODULUS

@@ -1,0 +1,66 @@
+"""One frozen `Settings`: each field with its default and a sentence in both languages.
+
+A field is set by the environment (`PEPR_KG_` and its name in capitals), by a
+command-line option where there is one, or by the caller.
+
+>>> Settings.from_environment({"PEPR_KG_PORT": "8123"}).port
+8123
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from pepr_kg.errors import BadSetting
+
+ENVIRONMENT_PREFIX: Final = "PEPR_KG_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be chosen when the program starts. All bounds of the server are here."""
+
+    data_dir: Path = field(default=Path("data"), metadata={
+        "en": "Folder of the dataset.", "fr": "Dossier du jeu de données."})
+    host: str = field(default="127.0.0.1", metadata={
+        "en": "Address that the server listens on.", "fr": "Adresse d’écoute du serveur."})
+    port: int = field(default=8000, metadata={
+        "en": "Port that the server listens on.", "fr": "Port d’écoute du serveur."})
+    query_seconds: float = field(default=10.0, metadata={
+        "en": "Seconds after which a SPARQL query is stopped.",
+        "fr": "Durée en secondes au bout de laquelle une requête SPARQL est arrêtée."})
+    query_workers: int = field(default=2, metadata={
+        "en": "Processes that answer SPARQL queries.",
+        "fr": "Nombre de processus qui répondent aux requêtes SPARQL."})
+    query_memory_bytes: int = field(default=4_000_000_000, metadata={
+        "en": "Address space that one query process may take, in bytes.",
+        "fr": "Espace d’adressage accordé à un processus de requête, en octets."})
+    result_bytes: int = field(default=100_000_000, metadata={
+        "en": "Largest answer of a SPARQL query, in bytes.",
+        "fr": "Taille maximale de la réponse à une requête SPARQL, en octets."})
+    request_bytes: int = field(default=1_000_000, metadata={
+        "en": "Largest body of a request, in bytes.",
+        "fr": "Taille maximale du corps d’une requête HTTP, en octets."})
+    page_size: int = field(default=50, metadata={
+        "en": "Rows shown on one page before the link to the next.",
+        "fr": "Nombre de lignes affichées par page."})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Return the settings that the environment asks for, defaults elsewhere.
+
+        Raises `BadSetting` when a value is not of the field's kind.
+        """
+        environment = os.environ if environment is None else environment
+        chosen: dict[str, Any] = {}
+        for item in fields(cls):
+            name = ENVIRONMENT_PREFIX + item.name.upper()
+            if name in environment:
+                kind = type(getattr(cls(), item.name))
+                try:
+                    chosen[item.name] = kind(environment[name])
+                except ValueError as error:
+                    raise BadSetting(name=name, value=environment[name], expected=kind.__name__) from error
+        return cls(**chosen)

@@ -1,0 +1,275 @@
+"""What every page is made with: templates, texts, links, values written for the reader, and the page's frame.
+
+A page function makes a mapping of plain values and hands it to `Reader.page`; templates do
+no work of their own. Texts come from `locales/`, names of things from the graph.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from fastapi import Request, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pepr_kg.language import LANGUAGES, Catalogue, Language, catalogue, format_amount, format_date, format_number
+from pepr_kg.namespaces import BASE, GRAPH, ID, PEPR, PREFIXES, shrink
+from pepr_kg.resources import read_query
+from pepr_kg.search import fold
+from pepr_kg.store import BlankNode, Literal, NamedNode, Table, Term, View
+from pepr_kg.vocabulary import Label, Vocabulary
+from pepr_kg.web import answers
+
+HERE: Final = Path(__file__).parent
+STATIC: Final = HERE / "static"
+# Suffix of a download -> media type, in the order in which pages offer them.
+DOWNLOADS: Final[Mapping[str, str]] = {
+    "ttl": "text/turtle",
+    "jsonld": "application/ld+json",
+    "rdf": "application/rdf+xml",
+    "nt": "application/n-triples",
+}
+
+_XSD: Final = PREFIXES["xsd"]
+_DATES: Final = frozenset({_XSD + "date", _XSD + "gYearMonth", _XSD + "gYear"})
+_NUMBERS: Final = frozenset(_XSD + name for name in ("integer", "decimal", "int", "long", "nonNegativeInteger"))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value as the page writes it. `lang` is said only where it is not the page's own."""
+
+    text: str
+    href: str | None = None
+    lang: str = ""
+    short: str = ""  # CURIE of a thing, for its title
+    outside: bool = False
+    stamp: str = ""  # a date as machines read it
+    amount: str = ""  # what a node of an amount, a count or a duration comes to
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """A step of the way from the home page; the last one has no address."""
+
+    text: str
+    href: str | None = None
+
+
+class Vocabularies:
+    """The vocabulary of each version and set of graphs in use; the last few are kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, tuple[NamedNode, ...]], Vocabulary] = {}
+
+    def of(self, view: View) -> Vocabulary:
+        """Return the vocabulary of a view; the first to ask for a new version waits for it to be read."""
+        key = (view.version, view.graphs)
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = Vocabulary(view)
+                while len(self._known) > 3:
+                    del self._known[next(iter(self._known))]
+            return self._known[key]
+
+
+@cache
+def templates() -> Environment:
+    """Return the templates; whatever they print is escaped."""
+    return Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def texts() -> Catalogue:
+    """Return the texts of the pages."""
+    return catalogue(HERE / "locales")
+
+
+class Reader:
+    """One request for a page: who asks, in which language, of which version of the dataset."""
+
+    def __init__(self, request: Request, lang: Language) -> None:
+        self.request = request
+        self.lang: Language = lang
+        self.view = answers.view_of(request)
+        self.vocabulary: Vocabulary = request.app.state.vocabularies.of(self.view)
+        self.page_size = answers.settings_of(request).page_size
+
+    def phrase(self, key: str, **values: object) -> str:
+        """Return a text of the pages in the reader's language."""
+        return texts().phrase(key, self.lang, **values)
+
+    def select(self, name: str, **bindings: Term) -> Table:
+        """Return the answer to one of the pages' own queries."""
+        return self.view.select(read_query(f"pages/{name}"), bindings)
+
+    def label(self, iri: str) -> Label:
+        """Return the label of a thing in the reader's language if it has one."""
+        return self.vocabulary.label(iri, self.lang)
+
+    def href(self, iri: str) -> str | None:
+        """Return the address of the page about a thing, or None if there is none here."""
+        return page_path(iri, self.lang, self.vocabulary, self.view)
+
+    def show(self, node: Term) -> Shown:
+        """Return a value as the reader sees it."""
+        if isinstance(node, NamedNode):
+            return self.show_iri(node.value)
+        if isinstance(node, BlankNode):
+            return Shown(self.phrase("value.anonymous"))
+        kind, value = node.datatype.value, node.value
+        if kind in _DATES:
+            return Shown(format_date(value, self.lang), stamp=value)
+        if kind in _NUMBERS:
+            return Shown(format_number(value, self.lang))
+        if kind == _XSD + "boolean":
+            return Shown(self.phrase(f"value.{value}"))
+        if kind == _XSD + "anyURI":
+            safe = value.startswith(("https://", "http://"))
+            return Shown(value, href=value if safe else None, outside=safe)
+        language = node.language or ""
+        return Shown(value, lang="" if language == self.lang else language)
+
+    def show_iri(self, iri: str) -> Shown:
+        """Return the name of a thing with the address of its page, here or outside."""
+        label, href = self.label(iri), self.href(iri)
+        outside = href is None and iri.startswith(("https://", "http://")) and not iri.startswith(BASE)
+        return Shown(
+            label.text, href or (iri if outside else None), "" if label.lang == self.lang else label.lang,
+            shrink(iri) or iri, outside,
+        )  # fmt: skip
+
+    def show_figure(self, node: NamedNode, row: Mapping[str, Term]) -> Shown:
+        """Return a thing with what it comes to, if the row gives it a `number`: 60 000 000 €, près de 150, 7 ans."""
+        return replace(self.show(node), amount=self.figure(row)) if "number" in row else self.show(node)
+
+    def figure(self, row: Mapping[str, Term]) -> str:
+        """Return a number with its currency, its unit or its bound, in words."""
+        number = row["number"].value
+        if "currency" in row:
+            text = format_amount(number, row["currency"].value, self.lang)
+        elif "unit" in row:
+            unit = row["unit"].value.rpartition("/")[2].partition("#")[2] or row["unit"].value
+            text = self.phrase(f"unit.{unit}" + ("s" if abs(float(number)) >= 2 else ""), number=format_number(number, self.lang))
+        else:
+            text = format_number(number, self.lang)
+        bound = row["bound"].value if "bound" in row else "exact"
+        return text if bound == "exact" else self.phrase(f"bound.{bound}", number=text)
+
+    def readable(self, nodes: Iterable[Term]) -> list[Term]:
+        """Return the nodes without the texts in another language that also stand in the reader's."""
+        found = list(nodes)
+        ours = any(isinstance(node, Literal) and node.language == self.lang for node in found)
+        return [
+            node for node in found
+            if not (ours and isinstance(node, Literal) and node.language and node.language != self.lang)
+        ]  # fmt: skip
+
+    def by_label(self, iris: Iterable[str]) -> list[str]:
+        """Return IRIs in the order of their labels as people sort them, numbers in labels as numbers."""
+        return sorted(iris, key=lambda iri: (sort_key(self.label(iri).text), iri))
+
+    def with_query(self, **changes: object) -> str:
+        """Return this page's address with some of its query changed; None takes a field away."""
+        fields = dict(self.request.query_params)
+        for name, value in changes.items():
+            fields.pop(name, None)
+            if value is not None:
+                fields[name] = str(value)
+        return self.request.url.path + (f"?{urlencode(fields)}" if fields else "")
+
+    def page(
+        self,
+        template: str,
+        title: str,
+        *,
+        crumbs: Sequence[Crumb] = (),
+        twins: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        status: int = 200,
+        **values: Any,
+    ) -> Response:
+        """Return the page. `twins` are the addresses of its machine-readable forms, by media type."""
+        body = render(self.request, self.lang, template, title, self.view, crumbs=crumbs, twins=twins, **values)
+        etag = None if status != 200 else page_tag(self.request, self.lang)
+        links = {"Content-Language": self.lang, **(headers or {})}
+        if twins:
+            links["Link"] = ", ".join(f'<{address}>; rel="alternate"; type="{kind}"' for kind, address in twins.items())
+        return answers.respond(
+            self.request, body, "text/html; charset=utf-8", etag, vary=(), headers=links, status=status
+        )
+
+
+def page_tag(request: Request, lang: Language) -> str:
+    """Return the ETag of a page: it changes with the dataset, the program and the address."""
+    return answers.etag_of(request, request.url.path, str(request.url.query), lang)
+
+
+def render(
+    request: Request,
+    lang: Language,
+    template: str,
+    title: str,
+    view: View | None,
+    *,
+    crumbs: Sequence[Crumb] = (),
+    twins: Mapping[str, str] | None = None,
+    **values: Any,
+) -> str:
+    """Return the HTML of a page in its frame. Without a view the foot says nothing of the dataset."""
+    path, query = request.url.path, request.url.query
+    bare = path.removeprefix(f"/{lang}") if path.startswith((f"/{lang}/", f"/{lang}?")) else "/"
+    tail = f"?{query}" if query else ""
+    base = str(request.base_url).rstrip("/")
+
+    def phrase(key: str, **fields: object) -> str:
+        return texts().phrase(key, lang, **fields)
+
+    return templates().get_template(template).render(
+        t=phrase, lang=lang, title=title, crumbs=crumbs, twins=twins or {},
+        languages=LANGUAGES, other="en" if lang == "fr" else "fr",
+        addresses={tag: f"/{tag}{bare}{tail}" for tag in LANGUAGES}, base=base,
+        section=bare.strip("/").partition("/")[0].partition("?")[0],
+        number=lambda value: format_number(value, lang), date=lambda value: format_date(value, lang),
+        foot={
+            "version": view.version[:12], "made": view.manifest.made_at[:10], "triples": sum(view.counts().values())
+        } if view else None,
+        **{"sought": "", **values},
+    )  # fmt: skip
+
+
+def page_path(iri: str, lang: str, vocabulary: Vocabulary, view: View) -> str | None:
+    """Return the address of the page about an IRI, or None if no page is about it.
+
+    Ours stand at the end of their IRI; an outside term that the ontology uses stands by its
+    short form, `/en/ontology/foaf:Person`.
+    """
+    if iri.startswith((ID, PEPR)) or iri == PEPR.rstrip("/"):
+        known = iri == PEPR.rstrip("/") or vocabulary.knows(iri)
+        return f"/{lang}/{quote(iri.removeprefix(BASE), safe='/:')}" if known else None
+    if iri.startswith(GRAPH):
+        return f"/{lang}/{quote(iri.removeprefix(BASE), safe='/:')}" if NamedNode(iri) in view.graphs else None
+    term = vocabulary.terms.get(iri)
+    return f"/{lang}/ontology/{quote(term.path, safe=':')}" if term and "/" not in term.path else None
+
+
+def twin_addresses(iri: str) -> dict[str, str]:
+    """Return the downloads of one of our IRIs, by media type."""
+    path = quote(iri.removeprefix(BASE), safe="/:")
+    return {kind: f"/{path}.{suffix}" for suffix, kind in DOWNLOADS.items()}
+
+
+def sort_key(text: str) -> tuple[tuple[bool, int, str], ...]:
+    """Return what sorts texts as people do: without accents and capitals, numbers as numbers."""
+    parts: list[tuple[bool, int, str]] = []
+    for chunk in fold(text).replace("-", " ").split():
+        digits = chunk.strip(".,;:()#n°")
+        parts.append((False, int(digits), "") if digits.isdecimal() else (True, 0, chunk))
+    return tuple(parts)

@@ -1,0 +1,278 @@
+"""The pages about the ontology: its trees, a class or a property, a graph."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from fastapi import Response
+
+from pepr_kg.errors import NotFound
+from pepr_kg.namespaces import BASE, ONTOLOGY, PEPR, PREFIXES, expand, shrink
+from pepr_kg.questions import Question, load_questions
+from pepr_kg.store import BlankNode, NamedNode, Table
+from pepr_kg.store import Term as Node
+from pepr_kg.vocabulary import Term, TermKind
+from pepr_kg.web.axioms import Token, expression, facet, is_plain, phrase_or
+from pepr_kg.web.pages_entity import page_links, page_of
+from pepr_kg.web.pages_frame import Crumb, Reader, Shown, twin_addresses
+
+_RDF, _RDFS, _OWL, _SKOS, _SH = (PREFIXES[name] for name in ("rdf", "rdfs", "owl", "skos", "sh"))
+_LABEL: Final = _RDFS + "label"
+_TEXTS: Final = tuple(
+    expand(curie)
+    for curie in ("skos:definition", "rdfs:comment", "skos:scopeNote", "skos:note", "skos:example", "skos:altLabel")
+)
+_ALIGNMENTS: Final = frozenset(
+    expand(curie) for curie in ("skos:exactMatch", "skos:closeMatch", "skos:broadMatch", "skos:narrowMatch",
+                                "skos:relatedMatch", "rdfs:seeAlso", "dcterms:source")
+)  # fmt: skip
+# Axioms in the order in which the page states them.
+_AXIOMS: Final = tuple(
+    expand(curie)
+    for curie in ("rdfs:subClassOf", "owl:equivalentClass", "owl:disjointWith", "owl:disjointUnionOf", "rdfs:subPropertyOf",
+                  "owl:equivalentProperty", "rdfs:domain", "rdfs:range", "owl:inverseOf", "owl:propertyChainAxiom",
+                  "owl:hasKey", "owl:propertyDisjointWith")
+)  # fmt: skip
+# Facets of a shape that say how it is run or reported, not what it asks.
+_NOT_ASKED: Final = frozenset(
+    _SH + name for name in ("path", "message", "description", "severity", "property", "targetClass", "name", "order",
+                            "targetSubjectsOf", "targetObjectsOf", "group")
+)  # fmt: skip
+_SEVERITIES: Final = {_SH + "Violation": "doubt", _SH + "Warning": "open", _SH + "Info": "quiet"}
+_KINDS: Final[tuple[TermKind, ...]] = ("class", "object-property", "datatype-property", "annotation-property")
+
+
+@dataclass(slots=True)
+class Branch:
+    """A line of a tree and what is below it."""
+
+    shown: Shown
+    count: int
+    below: list["Branch"] = field(default_factory=list)
+    own: bool = True
+    definition: str = ""
+
+
+@dataclass(slots=True)
+class Constraint:
+    """What one shape asks: of which class, on which path, how strictly, with which message."""
+
+    shape: Shown | None
+    target: list[Shown]
+    path: list[Token]
+    facets: list[tuple[str, list[Token]]]
+    messages: list[Shown]
+    advice: list[Shown]
+    severity: str
+    tone: str
+
+
+def ontology_page(reader: Reader) -> Response:
+    """Return the page of the trees: classes, properties, concept schemes."""
+    trees = [
+        (kind, [_branch(reader, term, set()) for term in reader.vocabulary.roots(kind)],
+         sum(1 for term in reader.vocabulary.terms.values() if term.kind == kind and term.own))
+        for kind in _KINDS
+    ]  # fmt: skip
+    modules = [
+        reader.show_iri(iri) for iri in reader.by_label(reader.vocabulary.instances(_OWL + "Ontology"))
+        if iri.startswith(PEPR)
+    ]  # fmt: skip
+    return reader.page(
+        "ontology.html",
+        reader.phrase("ontology.title"),
+        crumbs=[_home(reader), Crumb(reader.phrase("nav.ontology"))],
+        twins=twin_addresses(ONTOLOGY),
+        trees=trees,
+        schemes=[_scheme(reader, iri) for iri in reader.by_label(reader.vocabulary.concept_schemes())],
+        modules=modules,
+    )
+
+
+def term_page(reader: Reader, term: Term) -> Response:
+    """Return the page about a class or a property."""
+    node = NamedNode(term.iri)
+    facts: dict[str, list[Node]] = defaultdict(list)
+    for row in reader.select("term-facts", term=node).iter_dicts():
+        facts[row["property"].value].append(row["value"])
+    for row in reader.select("term-axioms", term=node).iter_dicts():
+        values = facts[row["relation"].value]
+        if row["other"] not in values:
+            values.append(row["other"])
+    texts = [
+        (reader.show_iri(name), sorted((reader.show(value) for value in facts[name]), key=lambda shown: shown.lang != ""))
+        for name in _TEXTS if name in facts
+    ]  # fmt: skip
+    instances, paging = _instances(reader, term)
+    label = reader.label(term.iri)
+    return reader.page(
+        "term.html",
+        label.text,
+        crumbs=_term_crumbs(reader, term),
+        twins=twin_addresses(term.iri) if term.own else None,
+        term=term,
+        label=reader.show_iri(term.iri),
+        labels=[reader.show(value) for value in facts.get(_LABEL, ())],
+        kind=reader.phrase(f"term.{term.kind}"),
+        texts=texts,
+        parents=[reader.show_iri(iri) for iri in term.parents],
+        children=[_branch(reader, reader.vocabulary.terms[iri], set(), deep=False) for iri in reader.by_label(term.children)],
+        axioms=_axioms(reader, facts),
+        characteristics=[
+            reader.phrase(f"axiom.{name}")
+            for value in facts.get(_RDF + "type", ())
+            if (name := value.value.removeprefix(_OWL)) in _CHARACTERISTICS
+        ],
+        constraints=_constraints(reader, node),
+        instances=instances,
+        paging=paging,
+        samples=_samples(reader, term, node),
+        questions=questions_using(term),
+        module=reader.show_iri(term.module) if term.module else None,
+        alignments=[
+            (reader.show_iri(name), [reader.show(value) for value in values])
+            for name, values in facts.items() if name in _ALIGNMENTS
+        ],
+    )  # fmt: skip
+
+
+def graph_page(reader: Reader, iri: str) -> Response:
+    """Return the page about a named graph: what it holds, and its downloads. Raises `NotFound`."""
+    node = NamedNode(iri)
+    if node not in reader.view.graphs:
+        raise NotFound(name=shrink(iri) or iri)
+    table: Table = reader.select("graph-classes", graph=node)
+    path = "/" + iri.removeprefix(BASE)
+    name = reader.phrase("graph.title", name=iri.rpartition("/graph/")[2])
+    return reader.page(
+        "graph.html",
+        name,
+        crumbs=[_home(reader), Crumb(name)],
+        twins={**twin_addresses(iri), "application/n-quads": f"{path}.nq", "application/trig": f"{path}.trig"},
+        iri=iri,
+        triples=reader.view.counts()[iri],
+        classes=[(reader.show_iri(row["class"].value), int(row["count"].value)) for row in table.iter_dicts() if "class" in row],
+        graphs=[(reader.show_iri(other), count) for other, count in reader.view.counts().items()],
+    )
+
+
+def questions_using(term: Term) -> list[Question]:
+    """Return the stored queries whose text names the term."""
+    sought = re.compile(rf"(?<![\w:-]){re.escape(term.curie)}(?![\w-])|<{re.escape(term.iri)}>")
+    return [question for question in load_questions().values() if sought.search(question.sparql)]
+
+
+_CHARACTERISTICS: Final = frozenset(
+    {"FunctionalProperty", "InverseFunctionalProperty", "TransitiveProperty", "SymmetricProperty", "AsymmetricProperty",
+     "ReflexiveProperty", "IrreflexiveProperty"}
+)  # fmt: skip
+
+
+def _home(reader: Reader) -> Crumb:
+    return Crumb(reader.phrase("nav.home"), f"/{reader.lang}/")
+
+
+def _term_crumbs(reader: Reader, term: Term) -> list[Crumb]:
+    way = [_home(reader), Crumb(reader.phrase("nav.ontology"), f"/{reader.lang}/ontology")]
+    above: list[Crumb] = []
+    current, seen = term, {term.iri}
+    while current.parents and current.parents[0] not in seen:
+        current = reader.vocabulary.terms[current.parents[0]]
+        seen.add(current.iri)
+        shown = reader.show_iri(current.iri)
+        above.append(Crumb(shown.text, shown.href))
+    return [*way, *reversed(above), Crumb(reader.label(term.iri).text)]
+
+
+def _branch(reader: Reader, term: Term, seen: set[str], *, deep: bool = True) -> Branch:
+    children = [reader.vocabulary.terms[iri] for iri in reader.by_label(term.children) if iri not in seen]
+    below = [_branch(reader, child, {*seen, term.iri}) for child in children] if deep else []
+    return Branch(reader.show_iri(term.iri), term.total, below, term.own)
+
+
+def _scheme(reader: Reader, iri: str) -> Branch:
+    concepts = set(reader.vocabulary.concepts(iri))
+    below: dict[str, list[str]] = defaultdict(list)
+    tops = []
+    for concept in concepts:
+        broader = [other for other in reader.vocabulary.above(concept, "skos:broader") if other in concepts]
+        for other in broader:
+            below[other].append(concept)
+        if not broader:
+            tops.append(concept)
+
+    def branch(concept: str, seen: frozenset[str]) -> Branch:
+        inner = [branch(other, seen | {concept}) for other in reader.by_label(below[concept]) if other not in seen]
+        return Branch(reader.show_iri(concept), 0, inner)
+
+    return Branch(reader.show_iri(iri), len(concepts), [branch(top, frozenset()) for top in reader.by_label(tops)])
+
+
+def _axioms(reader: Reader, facts: Mapping[str, list[Node]]) -> list[tuple[str, list[list[Token]]]]:
+    """Return the axioms that are more than a named parent, which the page shows already."""
+    found = []
+    for name in _AXIOMS:
+        values = facts.get(name, [])
+        if name in {_RDFS + "subClassOf", _RDFS + "subPropertyOf"}:
+            values = [value for value in values if not is_plain(value)]
+        if values:
+            key = (shrink(name) or name).replace(":", ".")
+            found.append((reader.phrase(f"axiom.{key}"), [expression(reader, value) for value in values]))
+    return found
+
+
+def _constraints(reader: Reader, term: NamedNode) -> list[Constraint]:
+    facets: dict[tuple[str, Node], dict[str, list[Node]]] = defaultdict(lambda: defaultdict(list))
+    targets: dict[tuple[str, Node], dict[str, None]] = defaultdict(dict)
+    paths: dict[tuple[str, Node], Node] = {}
+    for row in reader.select("term-constraints", term=term).iter_dicts():
+        key = (row["shape"].value, row["constraint"])
+        values = facets[key][row["facet"].value]
+        if row["value"] not in values:
+            values.append(row["value"])
+        if "target" in row:
+            targets[key][row["target"].value] = None
+        if "path" in row:
+            paths[key] = row["path"]
+    found = []
+    for key, parts in facets.items():
+        asked = [
+            (phrase_or(reader, f"shape.{name.removeprefix(_SH)}", shrink(name) or name), [facet(reader, value) for value in values])
+            for name, values in parts.items() if name.startswith(_SH) and name not in _NOT_ASKED
+        ]  # fmt: skip
+        flat = [(name, [token for number, one in enumerate(many) for token in ([Token(",")] if number else []) + one])
+                for name, many in asked]  # fmt: skip
+        messages = [reader.show(value) for value in reader.readable(parts.get(_SH + "message", ()))]
+        if not flat and not messages:
+            continue
+        severity = next((value.value for value in parts.get(_SH + "severity", ())), _SH + "Violation")
+        path = paths.get(key)
+        found.append(Constraint(
+            reader.show_iri(key[0]) if not isinstance(key[1], BlankNode) or key[0].startswith("http") else None,
+            [reader.show_iri(iri) for iri in targets[key] if iri != term.value],
+            facet(reader, path) if path is not None and path != term else [],
+            flat, messages,
+            [reader.show(value) for value in reader.readable(parts.get(_SH + "description", ()))],
+            reader.phrase(f"severity.{severity.removeprefix(_SH)}"), _SEVERITIES.get(severity, "quiet"),
+        ))  # fmt: skip
+    return found
+
+
+def _instances(reader: Reader, term: Term) -> tuple[list[Shown], dict[str, object]]:
+    if term.kind != "class":
+        return [], {}
+    ordered = reader.by_label(reader.vocabulary.instances(term.iri))
+    page, pages = page_of(reader, len(ordered))
+    start = (page - 1) * reader.page_size
+    shown = [reader.show_iri(iri) for iri in ordered[start : start + reader.page_size]]
+    return shown, {"page": page, "pages": pages, "first": start + 1, "last": start + len(shown), "listed": len(ordered),
+                   "total": len(ordered), **page_links(reader, page, pages)}  # fmt: skip
+
+
+def _samples(reader: Reader, term: Term, node: NamedNode) -> list[tuple[Shown, Shown]]:
+    if term.kind == "class":
+        return []
+    rows = reader.select("term-samples", term=node).iter_dicts()
+    return [(reader.show(row["subject"]), reader.show(row["value"])) for row in rows]

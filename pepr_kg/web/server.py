@@ -1,0 +1,15 @@
+"""Run the application on a socket that is already listening."""
+
+import socket
+
+import uvicorn
+
+from pepr_kg.settings import Settings
+from pepr_kg.store import Dataset
+from pepr_kg.web.app import create_app
+
+
+def run(settings: Settings, dataset: Dataset, listener: socket.socket) -> None:
+    """Serve until the process is told to stop."""
+    config = uvicorn.Config(create_app(settings, dataset), log_level="warning", server_header=False)
+    uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,90 @@
+"""The rooms of the house: imports run downwards only, and each dependency has one place."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "pepr_kg"
+
+# Floors from the ground up; a module imports from lower floors, or from its own row where that is said.
+FLOORS = [
+    ["errors"],
+    ["namespaces", "settings", "language"],
+    ["resources", "rdf"],
+    ["store"],
+    ["workers"],
+    ["vocabulary", "questions", "checks", "reasoning"],
+    ["validation"],
+    ["build"],
+    ["cli", "web"],
+]
+LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
+# `cli serve` starts the server: the one way from one to the other, and only through this module.
+ALLOWED = {("cli", "web.server")}
+PLACES = {
+    "pyoxigraph": {"rdf", "store", "workers"},
+    "fastapi": {"web"},
+    "starlette": {"web"},
+    "jinja2": {"web"},
+    "uvicorn": {"web"},
+    "pyshacl": {"validation"},
+    "rdflib": {"validation", "reasoning"},
+    "click": {"cli"},
+    "owlready2": {"reasoning"},
+    "jpype": {"reasoning"},
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.name not in {"__init__.py", "__main__.py"}
+    }
+
+
+def imports(tree: ast.Module) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize(("name", "tree"), modules().items())
+def test_imports_run_downwards(name: str, tree: ast.Module) -> None:
+    room = name.partition(".")[0]
+    for found in imports(tree):
+        if not found.startswith("pepr_kg."):
+            continue
+        target = found.removeprefix("pepr_kg.")
+        other = target.partition(".")[0]
+        if other not in LEVEL or other == room or any(target.startswith(to) for _, to in ALLOWED if room == _):
+            continue
+        assert LEVEL[other] < LEVEL[room], f"{name} imports {found}: arrows go down only"
+
+
+@pytest.mark.parametrize(("name", "tree"), modules().items())
+def test_each_dependency_has_its_place(name: str, tree: ast.Module) -> None:
+    room = name.partition(".")[0]
+    for found in imports(tree):
+        places = PLACES.get(found.partition(".")[0])
+        assert places is None or room in places, f"{name} imports {found}, which belongs in {places}"
+
+
+def test_every_module_has_a_floor() -> None:
+    assert {name.partition(".")[0] for name in modules()} == set(LEVEL)
+
+
+@pytest.mark.parametrize("name", ["utils", "util", "helpers", "common", "core", "services", "managers", "misc"])
+def test_there_are_no_drawers(name: str) -> None:
+    assert not list(PACKAGE.rglob(f"{name}*"))
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    long = {path.name: count for path in PACKAGE.rglob("*.py")
+            if (count := len(path.read_text(encoding="utf-8").splitlines())) > 520}  # fmt: skip
+    assert not long
