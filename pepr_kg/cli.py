@@ -23,7 +23,7 @@ from pepr_kg.language import LANGUAGES, catalogue, choose
 from pepr_kg.namespaces import GRAPH
 from pepr_kg.questions import ask, find_question, load_questions, render
 from pepr_kg.rdf import SUFFIXES
-from pepr_kg.resources import ontology_dir
+from pepr_kg.resources import ontology_dir, queries_dir, shapes_dir
 from pepr_kg.settings import Settings
 from pepr_kg.store import Dataset, NamedNode, View
 from pepr_kg.validation import Report, validate
@@ -93,7 +93,7 @@ def cli() -> None:
 @_help_option
 def check(reason: bool, kind: str) -> None:
     """Check the ontology's files."""
-    findings = [{"file": str(item.path), "message": item.message(_LANG)} for item in check_ontology(ontology_dir())]
+    findings = [{"file": str(item.path), "message": item.message(_LANG)} for item in check_ontology(ontology_dir(), shapes_dir(), queries_dir())]
     if reason:
         from pepr_kg.reasoning import reason_over  # noqa: PLC0415  starts Java, an optional extra
 

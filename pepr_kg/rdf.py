@@ -11,10 +11,10 @@ file always gives the same quads, and two files never share a node.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from pyoxigraph import (
     BlankNode,
@@ -122,23 +122,29 @@ def syntax_position(error: SyntaxError) -> tuple[int, int, str]:
     numbers = [int(number) for number in match.groups() if number] if match else []
     line, column = numbers or (error.lineno or 1, error.offset or 1)
     detail = _POSITION.sub("", text).replace("Parser error at", "").replace("error : ", "").strip(" :.")
+    if "Prefix not found" in detail:
+        detail = "a prefix is used that nothing declares"
+    # Character classes of the grammar say nothing to a person.
+    detail = re.sub(r"(?:,\s*)?\[[^\]]*(?:\.\.=|_)[^\]]*\]", "", detail, flags=re.DOTALL).rstrip(" ,.")
     return line, column, detail or "syntax error"
 
 
-def serialize_triples(triples: Iterable[Triple], kind: RdfFormat) -> bytes:
-    """Return a document of the triples; prefixes are those in use, in a stable order."""
-    triples = list(triples)
-    return serialize(triples, format=kind, prefixes=prefixes_of(triples)) or b""
+def serialize_triples(triples: Iterable[Triple] | Iterable[Quad], kind: RdfFormat) -> bytes:
+    """Return a document of the triples, or of quads where the format has graphs; prefixes are those in use."""
+    kept = cast("list[Triple]", list(triples))
+    return serialize(kept, format=kind, prefixes=prefixes_of(kept)) or b""
 
 
-def prefixes_of(triples: Iterable[Triple | Quad]) -> dict[str, str]:
+def prefixes_of(triples: Sequence[Triple | Quad]) -> dict[str, str]:
     """Return the prefixes whose namespace occurs in the triples."""
-    spaces = {
-        re.split(r"[^/#]*$", term.value)[0]
-        for triple in triples
-        for term in (triple.subject, triple.predicate, triple.object)
-        if isinstance(term, NamedNode)
-    }
+    iris = set()
+    for triple in triples:
+        for term in (triple.subject, triple.predicate, triple.object):
+            if isinstance(term, NamedNode):
+                iris.add(term.value)
+            elif isinstance(term, Literal):
+                iris.add(term.datatype.value)
+    spaces = {re.split(r"[^/#]*$", iri)[0] for iri in iris}
     return {prefix: space for prefix, space in PREFIXES.items() if space in spaces}
 
 

@@ -64,7 +64,6 @@ from pepr_kg.rdf import (
     Term,
     content_digest,
     parse_file,
-    prefixes_of,
     serialize_triples,
     syntax_position,
 )
@@ -197,15 +196,9 @@ class View:
         return {graph.value: self.manifest.graphs.get(graph.value, 0) for graph in self.graphs}
 
     def dump(self, kind: RdfFormat, graph: NamedNode | None = None) -> bytes:
-        """Return a document of one graph, or of all graphs in a format that has graphs (TriG, N-Quads)."""
-        if graph is not None:
-            return serialize_triples(sorted(self.triples_of(graph), key=str), kind)
-        quads = sorted(self.quads(), key=str)
-        buffer = io.BytesIO()
-        memory = Store()
-        memory.bulk_extend(quads)
-        memory.dump(buffer, kind, prefixes=prefixes_of(quads))
-        return buffer.getvalue()
+        """Return a document of one graph, or of all graphs in a format that has graphs (TriG, N-Quads, JSON-LD)."""
+        quads = sorted(self.quads(graph=graph), key=str)
+        return serialize_triples(quads if kind.supports_datasets else [quad.triple for quad in quads], kind)
 
     def triples_of(self, graph: NamedNode) -> list[Triple]:
         """Return the triples of one graph."""

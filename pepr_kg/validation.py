@@ -131,14 +131,20 @@ class Report:
     def to_text(self, lang: str) -> str:
         """Return the report for a person: each rule once, with the nodes that break it."""
         lines = []
-        for (severity, shape, message, fix), group in groupby(
-            self.findings, lambda finding: (finding.severity, finding.shape, finding.message[lang], finding.fix[lang])
+        for (severity, shape, fix), group in groupby(
+            self.findings, lambda finding: (finding.severity, finding.shape, finding.fix[lang])
         ):
             found = list(group)
-            lines.append(f"{_WORDS[severity][lang]}  {shrink(shape) or shape}{_WORDS['colon'][lang]}{message}")
+            # A message that names other nodes differs from row to row; any other is said once.
+            messages = {finding.message[lang] for finding in found}
+            said = f"{_WORDS['colon'][lang]}{messages.pop()}" if len(messages) == 1 else ""
+            lines.append(f"{_WORDS[severity][lang]}  {shrink(shape) or shape}{said}")
             if fix:
                 lines.append("  " + _WORDS["fix"][lang].format(fix=fix))
-            lines += [f"  - {_place(finding)}" for finding in found[:_LISTED]]
+            for finding in found[:_LISTED]:
+                lines.append(f"  - {_place(finding)}")
+                if not said:
+                    lines.append(f"    {finding.message[lang]}")
             if len(found) > _LISTED:
                 lines.append("  " + _WORDS["more"][lang].format(count=len(found) - _LISTED))
         lines.append(
@@ -188,8 +194,12 @@ def validate(view: View) -> Report:
     for question in questions:
         findings += _query_findings(question, view.select(question.sparql))
     _add_query_findings(results, findings)
-    findings.sort(key=_rank)
-    return Report(tuple(findings), *_size(shapes), len(questions), results)
+    # A part that two shapes share is checked once for each of them.
+    distinct = {
+        (finding.shape, finding.component, finding.focus, finding.path, finding.value, finding.message["en"]): finding
+        for finding in findings
+    }
+    return Report(tuple(sorted(distinct.values(), key=_rank)), *_size(shapes), len(questions), results)
 
 
 def _shapes(view: View) -> rdflib.Graph:
@@ -348,10 +358,10 @@ def _add_query_findings(results: rdflib.Graph, findings: Iterable[Finding]) -> N
 
 
 def _rank(finding: Finding) -> tuple[int, str, str, str, str, str]:
-    """Return the sort key: worst first, then by rule, message and node, so that a report is always the same."""
+    """Return the sort key: worst first, then by rule and node, so that a report is always the same."""
     value = "" if finding.value is None else str(finding.value)
     return (
-        _ORDER.index(finding.severity), finding.shape, finding.message["en"], str(finding.focus), finding.path, value,
+        _ORDER.index(finding.severity), finding.shape, finding.fix["en"], str(finding.focus), finding.path, value,
     )  # fmt: skip
 
 

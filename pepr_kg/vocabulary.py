@@ -36,11 +36,13 @@ _SCHEME: Final = _SKOS + "ConceptScheme"
 # A thing may be typed by these besides what it is; no page calls it so.
 _TECHNICAL: Final = frozenset({_OWL + "NamedIndividual", _OWL + "Thing", _RDFS + "Resource", *TERM_KINDS})
 
-# Which text is the label, first come first: (property, whether a plain string may stand for every language).
+# Which text is the label: the first of these that a thing has.
 _LABELS: Final = (
     _RDFS + "label", _SKOS + "prefLabel", PREFIXES["foaf"] + "name", PREFIXES["dcterms"] + "title",
-    PREFIXES["dcterms"] + "identifier",
+    _SH + "name", PREFIXES["dcterms"] + "identifier",
 )  # fmt: skip
+# By what a shape says what it looks at.
+_TARGETS: Final = tuple(_SH + name for name in ("targetClass", "targetSubjectsOf", "targetObjectsOf", "targetNode"))
 # How much a name weighs when it is looked for.
 _WEIGHTS: Final[Mapping[str, float]] = {
     _RDFS + "label": 1.0,
@@ -92,10 +94,11 @@ class Vocabulary:
         self._read_types(view)
         self._above: dict[str, dict[str, tuple[str, ...]]] = {}
         self._read_hierarchy(view)
-        self.anonymous: dict[str, dict[str, list[Node]]] = defaultdict(lambda: defaultdict(list))
-        for node, relation, value in view.select(read_query("pages/anonymous")).rows:
-            if isinstance(node, BlankNode) and isinstance(relation, NamedNode) and value is not None:
-                self.anonymous[node.value][relation.value].append(value)
+        # The nodes of class expressions and of shapes, by the name or the blank label: property -> values.
+        self.structure: dict[str, dict[str, list[Node]]] = {}
+        for node, relation, value in view.select(read_query("pages/structure")).rows:
+            if node is not None and relation is not None and value is not None:
+                self.structure.setdefault(node.value, {}).setdefault(relation.value, []).append(value)
         self.terms = self._terms(view)
 
     def label(self, iri: str, lang: str) -> Label:
@@ -124,7 +127,7 @@ class Vocabulary:
         return iri in self.labels or iri in self._types or iri in self.terms
 
     def above(self, iri: str, relation: str) -> tuple[str, ...]:
-        """Return what a thing is directly under by `rdfs:subClassOf`, `rdfs:subPropertyOf` or `skos:broader`."""
+        """Return what a thing is directly under by `rdfs:subClassOf`, `skos:broader` and the like."""
         return self._above.get(expand(relation), {}).get(iri, ())
 
     def roots(self, kind: TermKind) -> tuple[Term, ...]:
@@ -144,6 +147,13 @@ class Vocabulary:
                     found[parent] = None
                     waiting.append(parent)
         return tuple(found)
+
+    def inverses(self, iri: str) -> frozenset[str]:
+        """Return the properties that say the same of a pair from its other end: inverses of this one or of one above it."""
+        pairs = self._above.get(_OWL + "inverseOf", {})
+        wider = {iri, *(self.ancestors(iri) if iri in self.terms else ())}
+        there = {other for name in wider for other in pairs.get(name, ())}
+        return frozenset(there | {name for name, others in pairs.items() if not wider.isdisjoint(others)})
 
     def instances(self, iri: str) -> tuple[str, ...]:
         """Return the things whose most specific class is this one or one below it."""
@@ -177,9 +187,38 @@ class Vocabulary:
         seen = set()
         while isinstance(node, BlankNode) and node.value not in seen:
             seen.add(node.value)
-            cell = self.anonymous[node.value]
-            yield from cell[_RDF + "first"]
-            node = next(iter(cell[_RDF + "rest"]), NamedNode(_RDF + "nil"))
+            cell = self.structure.get(node.value, {})
+            yield from cell.get(_RDF + "first", ())
+            node = next(iter(cell.get(_RDF + "rest", ())), NamedNode(_RDF + "nil"))
+
+    def constraints(self, iri: str) -> tuple[tuple[Node, Node], ...]:
+        """Return the shapes that look at a class, or at the values of a property: (node shape, constraint).
+
+        The shapes of the classes above a class hold for it too. A constraint is a property
+        shape, or the node shape itself.
+        """
+        term = self.terms.get(iri)
+        above = self.ancestors(iri) if term and term.kind == "class" else ()
+        return tuple(dict.fromkeys(pair for name in (iri, *above) for pair in self._constrained.get(name, ())))
+
+    @cached_property
+    def _constrained(self) -> dict[str, list[tuple[Node, Node]]]:
+        found: dict[str, list[tuple[Node, Node]]] = defaultdict(list)
+        for name, facts in self.structure.items():
+            targets = [node for key in _TARGETS for node in facts.get(key, ())]
+            parts = facts.get(_SH + "property", [])
+            if not targets and not parts:
+                continue
+            shape = NamedNode(name) if ":" in name else BlankNode(name)
+            for constraint in (shape, *parts):
+                for target in targets:
+                    found[target.value].append((shape, constraint))
+                for path in self.structure.get(constraint.value, {}).get(_SH + "path", ()):
+                    inverse = self.structure.get(path.value, {}).get(_SH + "inversePath", ()) if isinstance(path, BlankNode) else ()
+                    for node in (path, *inverse):
+                        if isinstance(node, NamedNode):
+                            found[node.value].append((shape, constraint))
+        return found
 
     def _read_names(self, view: View) -> None:
         texts: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
@@ -213,7 +252,7 @@ class Vocabulary:
         for row in view.select(read_query("pages/hierarchy")).iter_dicts():
             above[row["relation"].value][row["iri"].value].append(row["above"].value)
         self._above = {
-            relation: {iri: tuple(sorted(found)) for iri, found in pairs.items()} for relation, pairs in above.items()
+            relation: {iri: tuple(sorted(found, key=_own_first)) for iri, found in pairs.items()} for relation, pairs in above.items()
         }
         self._children: dict[str, list[str]] = defaultdict(list)
         for relation in (_RDFS + "subClassOf", _RDFS + "subPropertyOf"):
@@ -275,6 +314,10 @@ class Vocabulary:
                 module=next(iter(self._above.get(_RDFS + "isDefinedBy", {}).get(iri, ())), None),
             )
         return terms
+
+
+def _own_first(iri: str) -> tuple[bool, str]:
+    return (not iri.startswith(PEPR), iri)
 
 
 def _order(term: Term) -> tuple[bool, str]:

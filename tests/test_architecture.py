@@ -15,6 +15,7 @@ FLOORS = [
     ["store"],
     ["workers"],
     ["vocabulary", "questions", "checks", "reasoning"],
+    ["search"],
     ["validation"],
     ["build"],
     ["cli", "web"],

@@ -40,7 +40,7 @@ def expression(reader: Reader, node: Term, depth: int = 0) -> list[Token]:
         return [Token(thing=reader.show(node))]
     if depth > _DEPTH:
         return [Token("…")]
-    parts = reader.vocabulary.anonymous.get(node.value, {})
+    parts = reader.vocabulary.structure.get(node.value, {})
 
     def first(name: str) -> Term | None:
         return next(iter(parts.get(_OWL + name, ())), None)
@@ -83,7 +83,7 @@ def expression(reader: Reader, node: Term, depth: int = 0) -> list[Token]:
         facets = [
             [Token(_FACETS.get(name.removeprefix(_XSD), name)), Token(thing=reader.show(value))]
             for member in reader.vocabulary.members(limits) if isinstance(member, BlankNode)
-            for name, values in reader.vocabulary.anonymous[member.value].items() for value in values
+            for name, values in reader.vocabulary.structure.get(member.value, {}).items() for value in values
         ]  # fmt: skip
         return [*inner(base), Token("["), *_joined(facets, Token(",")), Token("]")]
     if _RDF + "first" in parts:
@@ -95,7 +95,7 @@ def facet(reader: Reader, value: Term) -> list[Token]:
     """Return the value of a SHACL facet: a term, a list, a path, or the facets of a nested shape."""
     if not isinstance(value, BlankNode):
         return [Token(value.value) if isinstance(value, Literal) else Token(thing=reader.show(value))]
-    parts = reader.vocabulary.anonymous.get(value.value, {})
+    parts = reader.vocabulary.structure.get(value.value, {})
     if _RDF + "first" in parts:
         return _joined((facet(reader, member) for member in reader.vocabulary.members(value)), Token("·"))
     tokens: list[Token] = []

@@ -59,7 +59,7 @@ class StatementShown:
     name: Shown
     details: Mapping[str, list[Term]]
     subjects: list[Shown] = field(default_factory=list)
-    property: Shown | None = None
+    predicate: Shown | None = None
     values: list[Shown] = field(default_factory=list)
     literals: list[Shown] = field(default_factory=list)
     wordings: list[Shown] = field(default_factory=list)
@@ -71,6 +71,11 @@ class StatementShown:
     others: list[tuple[str, list[Shown]]] = field(default_factory=list)
     adopted: bool = True
     number: int = 0
+
+    @property
+    def about(self) -> set[str]:
+        """Return the IRIs of the subjects."""
+        return {node.value for node in self.details.get(_P + "aboutSubject", ())}
 
 
 @dataclass(slots=True)
@@ -96,7 +101,7 @@ class Links:
 
     property: Shown
     total: int
-    things: list[Shown]
+    things: list[Value]
     all_href: str | None = None
 
 
@@ -121,11 +126,14 @@ def entity_page(reader: Reader, iri: str) -> Response:
         facts[row["property"].value].append(row)
     is_statement = _P + "Statement" in {row["value"].value for row in facts.get(_RDF_TYPE, ())}
     bound = {"statement": entity} if is_statement else {"entity": entity}
-    statements = read_statements(reader, bound)
-    groups, notes = _facts(reader, facts, [] if is_statement else statements)
-    not_adopted = [] if is_statement else [item for item in statements if not item.adopted]
-    also = [] if is_statement else [item for item in statements if item.adopted and not item.number]
-    links, via = _incoming(reader, entity)
+    statements = read_statements(reader, "statements", bound)
+    naming = [] if is_statement else read_statements(reader, "statements-naming", bound)
+    about = [] if is_statement else statements
+    notes: list[StatementShown] = []
+    groups = _facts(reader, facts, about, naming, notes)
+    links, via = _incoming(reader, entity, naming, notes)
+    not_adopted = [item for item in {item.iri: item for item in (*about, *naming)}.values() if not item.adopted]
+    also = [item for item in about if item.adopted and not item.number]
     label = reader.label(iri)
     other = reader.vocabulary.label(iri, "en" if reader.lang == "fr" else "fr")
     kinds = [reader.show_iri(kind) for kind in reader.vocabulary.types(iri)]
@@ -158,20 +166,20 @@ def entity_page(reader: Reader, iri: str) -> Response:
     )
 
 
-def read_statements(reader: Reader, bound: Mapping[str, Term]) -> list[StatementShown]:
-    """Return the statements about a thing (bind `entity`) or one statement (bind `statement`)."""
+def read_statements(reader: Reader, query: str, bound: Mapping[str, Term]) -> list[StatementShown]:
+    """Return the statements about a thing (bind `entity`) or one statement (bind `statement`), in order."""
     details: dict[str, dict[str, dict[Term, None]]] = defaultdict(lambda: defaultdict(dict))
-    for row in reader.select("statements", **bound).iter_dicts():
+    for row in reader.select(query, **bound).iter_dicts():
         details[row["statement"].value][row["detail"].value][row["value"]] = None
     return [
-        _statement(reader, iri, {name: list(values) for name, values in found.items()})
-        for iri, found in details.items()
+        _statement(reader, iri, {name: list(values) for name, values in details[iri].items()})
+        for iri in sorted(details)
     ]
 
 
 def read_sides(reader: Reader, sides: Iterable[Term]) -> list[StatementShown]:
     """Return the statements on the sides of a disagreement; a few, so one query each."""
-    return [statement for side in sides for statement in read_statements(reader, {"statement": side})]
+    return [statement for side in sides for statement in read_statements(reader, "statements", {"statement": side})]
 
 
 def accent(iri: str, values: Mapping[str, Sequence[Term]]) -> str:
@@ -186,8 +194,8 @@ def _statement(reader: Reader, iri: str, details: Mapping[str, list[Term]]) -> S
         return [reader.show(node) for node in reader.readable(details.get(_P + name, ()))]
 
     item = StatementShown(iri, Shown(_short_name(iri, details), reader.href(iri)), details)
-    item.subjects = shown("aboutSubject")
-    item.property = next(iter(shown("aboutProperty")), None)
+    item.subjects = sorted(shown("aboutSubject"), key=lambda subject: sort_key(subject.text))
+    item.predicate = next(iter(shown("aboutProperty")), None)
     item.values, item.literals = shown("statesEntity"), shown("statesValue")
     item.wordings, item.caveats, item.locators = shown("wording"), shown("caveatText"), shown("hasLocator")
     item.date = next(iter(shown("statedOn")), None)
@@ -230,15 +238,18 @@ def _status(reader: Reader, node: Term) -> Badge:
 
 
 def _facts(
-    reader: Reader, facts: Mapping[str, list[dict[str, Term]]], statements: list[StatementShown]
-) -> tuple[list[Group], list[StatementShown]]:
-    """Return the facts by property, and the statements that they are numbered after."""
-    backing: dict[str, list[StatementShown]] = defaultdict(list)
-    for item in statements:
-        if item.adopted:
-            for node in item.details.get(_P + "aboutProperty", ()):
-                backing[node.value].append(item)
-    notes: list[StatementShown] = []
+    reader: Reader,
+    facts: Mapping[str, list[dict[str, Term]]],
+    statements: list[StatementShown],
+    naming: list[StatementShown],
+    notes: list[StatementShown],
+) -> list[Group]:
+    """Return the facts by property, each with the numbers of the statements that it rests on.
+
+    A fact may also rest on a statement that says the same from the other end (`naming`).
+    """
+    backing = _by_property(statements)
+    from_afar = _by_property(naming)
     groups = []
     for predicate in _in_order(reader, facts):
         rows = facts[predicate]
@@ -258,6 +269,12 @@ def _facts(
                 _number(item, notes)
                 for node in seen:
                     values[node].notes.append(item.number)
+        for other in reader.vocabulary.inverses(predicate) if from_afar else ():
+            for item in from_afar.get(other, ()):
+                for node in item.details.get(_P + "aboutSubject", ()):
+                    if node in values:
+                        _number(item, notes)
+                        values[node].notes.append(item.number)
         if predicate in _AT_HEAD and not any(value.notes for value in values.values()):
             continue
         if predicate == _TITLE and all(value.shown.text == reader.label(rows[0]["entity"].value).text and not value.notes
@@ -266,7 +283,16 @@ def _facts(
         found = list(values.values())
         cut = _OPEN if len(found) > _OPEN + 3 else len(found)
         groups.append(Group(reader.show_iri(predicate), found[:cut], found[cut:]))
-    return groups, notes
+    return groups
+
+
+def _by_property(statements: Iterable[StatementShown]) -> dict[str, list[StatementShown]]:
+    found: dict[str, list[StatementShown]] = defaultdict(list)
+    for item in statements:
+        if item.adopted:
+            for node in item.details.get(_P + "aboutProperty", ()):
+                found[node.value].append(item)
+    return found
 
 
 def _number(item: StatementShown, notes: list[StatementShown]) -> None:
@@ -314,28 +340,41 @@ def _quoted(reader: Reader, entity: NamedNode) -> list[tuple[Shown | None, list[
     return list(lines.values())
 
 
-def _incoming(reader: Reader, entity: NamedNode) -> tuple[list[Links], dict[str, object] | None]:
+def _incoming(
+    reader: Reader, entity: NamedNode, naming: list[StatementShown], notes: list[StatementShown]
+) -> tuple[list[Links], dict[str, object] | None]:
     """Return what points to the thing by property; or one property in pages, if the address asks for it."""
     counts = {
         row["property"].value: int(row["count"].value)
         for row in reader.select("incoming-counts", entity=entity).iter_dicts()
         if "property" in row
     }
-    asked = reader.request.query_params.get("via", "")
-    chosen = next((name for name in counts if asked and asked in (shrink(name), name)), None)
     if not counts:
         return [], None
+    asked = reader.request.query_params.get("via", "")
+    chosen = next((name for name in counts if asked and asked in (shrink(name), name)), None)
     bound: dict[str, Term] = {"entity": entity}
     if chosen:
         bound["property"] = NamedNode(chosen)
     things: dict[str, list[str]] = defaultdict(list)
     for row in reader.select("incoming", **bound).iter_dicts():
         things[row["property"].value].append(row["subject"].value)
+    backing = _by_property(naming)
+
+    def values(name: str, subjects: Iterable[str]) -> list[Value]:
+        found = {iri: Value(reader.show_iri(iri)) for iri in subjects}
+        for item in backing.get(name, ()):
+            for node in item.details.get(_P + "aboutSubject", ()):
+                if node.value in found:
+                    _number(item, notes)
+                    found[node.value].notes.append(item.number)
+        return list(found.values())
+
     if chosen:
         ordered = reader.by_label(things[chosen])
         page, pages = page_of(reader, len(ordered))
         start = (page - 1) * reader.page_size
-        shown = [reader.show_iri(iri) for iri in ordered[start : start + reader.page_size]]
+        shown = values(chosen, ordered[start : start + reader.page_size])
         links = [Links(reader.show_iri(chosen), counts[chosen], shown)]
         return links, {"page": page, "pages": pages, "first": start + 1, "last": start + len(shown),
                        "listed": len(ordered), "total": counts[chosen], **page_links(reader, page, pages)}  # fmt: skip
@@ -344,7 +383,7 @@ def _incoming(reader: Reader, entity: NamedNode) -> tuple[list[Links], dict[str,
         ordered = reader.by_label(things[name])
         cut = _OPEN if len(ordered) > _OPEN + 3 else len(ordered)
         more = reader.with_query(via=shrink(name) or name, page=None) + "#incoming" if cut < counts[name] else None
-        links.append(Links(reader.show_iri(name), counts[name], [reader.show_iri(iri) for iri in ordered[:cut]], more))
+        links.append(Links(reader.show_iri(name), counts[name], values(name, ordered[:cut]), more))
     return links, None
 
 

@@ -101,6 +101,7 @@ class Reader:
         self.view = answers.view_of(request)
         self.vocabulary: Vocabulary = request.app.state.vocabularies.of(self.view)
         self.page_size = answers.settings_of(request).page_size
+        self._shown: dict[str, Shown] = {}
 
     def phrase(self, key: str, **values: object) -> str:
         """Return a text of the pages in the reader's language."""
@@ -139,6 +140,11 @@ class Reader:
 
     def show_iri(self, iri: str) -> Shown:
         """Return the name of a thing with the address of its page, here or outside."""
+        if iri not in self._shown:
+            self._shown[iri] = self._show_iri(iri)
+        return self._shown[iri]
+
+    def _show_iri(self, iri: str) -> Shown:
         label, href = self.label(iri), self.href(iri)
         outside = href is None and iri.startswith(("https://", "http://")) and not iri.startswith(BASE)
         return Shown(
@@ -148,7 +154,11 @@ class Reader:
 
     def show_figure(self, node: NamedNode, row: Mapping[str, Term]) -> Shown:
         """Return a thing with what it comes to, if the row gives it a `number`: 60 000 000 €, près de 150, 7 ans."""
-        return replace(self.show(node), amount=self.figure(row)) if "number" in row else self.show(node)
+        shown = self.show(node)
+        if "number" not in row:
+            return shown
+        amount = self.figure(row)
+        return shown if shown.text.startswith(amount) else replace(shown, amount=amount)
 
     def figure(self, row: Mapping[str, Term]) -> str:
         """Return a number with its currency, its unit or its bound, in words."""

@@ -11,7 +11,7 @@ from fastapi import Response
 from pepr_kg.errors import NotFound
 from pepr_kg.namespaces import BASE, ONTOLOGY, PEPR, PREFIXES, expand, shrink
 from pepr_kg.questions import Question, load_questions
-from pepr_kg.store import BlankNode, NamedNode, Table
+from pepr_kg.store import NamedNode, Table
 from pepr_kg.store import Term as Node
 from pepr_kg.vocabulary import Term, TermKind
 from pepr_kg.web.axioms import Token, expression, facet, is_plain, phrase_or
@@ -224,36 +224,31 @@ def _axioms(reader: Reader, facts: Mapping[str, list[Node]]) -> list[tuple[str, 
 
 
 def _constraints(reader: Reader, term: NamedNode) -> list[Constraint]:
-    facets: dict[tuple[str, Node], dict[str, list[Node]]] = defaultdict(lambda: defaultdict(list))
-    targets: dict[tuple[str, Node], dict[str, None]] = defaultdict(dict)
-    paths: dict[tuple[str, Node], Node] = {}
-    for row in reader.select("term-constraints", term=term).iter_dicts():
-        key = (row["shape"].value, row["constraint"])
-        values = facets[key][row["facet"].value]
-        if row["value"] not in values:
-            values.append(row["value"])
-        if "target" in row:
-            targets[key][row["target"].value] = None
-        if "path" in row:
-            paths[key] = row["path"]
+    structure = reader.vocabulary.structure
+    known = reader.vocabulary.terms[term.value]
+    above = {term.value, *reader.vocabulary.ancestors(term.value)} if known.kind == "class" else set()
     found = []
-    for key, parts in facets.items():
-        asked = [
-            (phrase_or(reader, f"shape.{name.removeprefix(_SH)}", shrink(name) or name), [facet(reader, value) for value in values])
-            for name, values in parts.items() if name.startswith(_SH) and name not in _NOT_ASKED
-        ]  # fmt: skip
-        flat = [(name, [token for number, one in enumerate(many) for token in ([Token(",")] if number else []) + one])
-                for name, many in asked]  # fmt: skip
+    for shape, constraint in reader.vocabulary.constraints(term.value):
+        parts = structure.get(constraint.value, {})
+        facets = []
+        for name, values in parts.items():
+            if name.startswith(_SH) and name not in _NOT_ASKED:
+                tokens = [token for number, value in enumerate(values)
+                          for token in ([Token(",")] if number else []) + facet(reader, value)]  # fmt: skip
+                facets.append((phrase_or(reader, f"shape.{name.removeprefix(_SH)}", shrink(name) or name), tokens))
         messages = [reader.show(value) for value in reader.readable(parts.get(_SH + "message", ()))]
-        if not flat and not messages:
+        if not facets and not messages:
             continue
         severity = next((value.value for value in parts.get(_SH + "severity", ())), _SH + "Violation")
-        path = paths.get(key)
+        path = next(iter(parts.get(_SH + "path", ())), None)
+        targets = structure.get(shape.value, {}).get(_SH + "targetClass", ())
+        if term.value in above:  # a class: say only from which class above it the constraint comes
+            targets = [target for target in targets if target.value in above and target != term]
         found.append(Constraint(
-            reader.show_iri(key[0]) if not isinstance(key[1], BlankNode) or key[0].startswith("http") else None,
-            [reader.show_iri(iri) for iri in targets[key] if iri != term.value],
+            reader.show(constraint) if isinstance(constraint, NamedNode) else reader.show(shape),
+            [reader.show(target) for target in targets if target != term][:3],
             facet(reader, path) if path is not None and path != term else [],
-            flat, messages,
+            facets, messages,
             [reader.show(value) for value in reader.readable(parts.get(_SH + "description", ()))],
             reader.phrase(f"severity.{severity.removeprefix(_SH)}"), _SEVERITIES.get(severity, "quiet"),
         ))  # fmt: skip

@@ -11,5 +11,12 @@ from pepr_kg.web.app import create_app
 
 def run(settings: Settings, dataset: Dataset, listener: socket.socket) -> None:
     """Serve until the process is told to stop."""
-    config = uvicorn.Config(create_app(settings, dataset), log_level="warning", server_header=False)
+    config = uvicorn.Config(
+        create_app(settings, dataset),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=65_536,  # a query in the address may be long
+        timeout_graceful_shutdown=5,
+    )
     uvicorn.Server(config).run(sockets=[listener])

@@ -24,16 +24,17 @@ _FORMS: Final = frozenset({"SELECT", "ASK", "CONSTRUCT", "DESCRIBE"})
 # Functions whose value changes from one run to the next: such an answer must not be cached.
 _VOLATILE: Final = frozenset({"NOW", "RAND", "UUID", "STRUUID"})
 
-# Possessive quantifiers (`*+`) throughout: a hostile text costs time in proportion to its length.
+# Possessive quantifiers (`*+`), and strings that may lack their end: a hostile text costs
+# time in proportion to its length.
 _TOKEN: Final = re.compile(
     r"""
       \s++
     | \#[^\n\r]*+
     | <(?:[^<>"{}|^`\\\x00-\x20]|\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8})*+>
-    | \"\"\"(?:[^"\\]|\\.|\"{1,2}(?!\"))*+\"\"\"
-    | '''(?:[^'\\]|\\.|'{1,2}(?!'))*+'''
-    | "(?:[^"\\\n\r]|\\.)*+"
-    | '(?:[^'\\\n\r]|\\.)*+'
+    | \"\"\"(?:[^"\\]|\\.|\"{1,2}(?!\"))*+(?:\"\"\")?
+    | '''(?:[^'\\]|\\.|'{1,2}(?!'))*+(?:''')?
+    | "(?:[^"\\\n\r]|\\.)*+"?
+    | '(?:[^'\\\n\r]|\\.)*+'?
     | [?$]\w++
     | @[A-Za-z][A-Za-z0-9-]*+
     | (?P<word>[^\W\d]\w*+)[\w.-]*+(?P<local>:(?:[\w:%.-]|\\.)*+)?

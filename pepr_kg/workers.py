@@ -1,0 +1,373 @@
+"""Strangers' queries, in processes that can be stopped.
+
+The engine cannot cancel a query, so each runs in a process of its own: one that passes its
+deadline, or whose caller has gone, is killed and replaced. A process
+
+- opens the version of the dataset that the view names, read-only, and the next one when asked;
+- may take no more memory than its limit;
+- may open no file and no connection while it works: whatever a query says, it reaches no
+  other server;
+- dies by an alarm of the operating system soon after its deadline, even if the server that
+  started it is gone.
+
+The two sides speak over a socket pair: lengths, a JSON object, and the bytes of an answer.
+Out of scope: our own queries, which run in the server.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from pepr_kg import errors
+from pepr_kg.errors import PeprError, QueryFailed, QueryTimeout, QueryTooLarge, ServerBusy
+from pepr_kg.settings import Settings
+from pepr_kg.store import Answer, Form, NamedNode, View
+
+logger = logging.getLogger(__name__)
+
+_HEAD: Final = struct.Struct("!IQ")  # length of the JSON, length of the bytes after it
+_GRACE_SECONDS: Final = 1.0  # between the deadline, kept by the server, and the alarm that stands behind it
+_RESTART_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A query as it goes to a process: `graphs` are those of the view."""
+
+    path: str
+    graphs: tuple[str, ...]
+    sparql: str
+    media_types: Mapping[Form, str | None]
+    default_graphs: tuple[str, ...] | None
+    named_graphs: tuple[str, ...] | None
+    dataset_in_text: bool
+    base_iri: str | None
+
+
+class Workers:
+    """A pool of query processes. It belongs to the event loop in which it is started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._all: set[_Worker] = set()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the processes; the first queries wait until they are up."""
+        for _ in range(max(1, self._settings.query_workers)):
+            self._add()
+
+    async def close(self) -> None:
+        """Stop every process, whatever it is doing."""
+        self._closed = True
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*(worker.kill() for worker in self._all))
+        self._all.clear()
+
+    @property
+    def process_ids(self) -> tuple[int, ...]:
+        """The processes that are alive."""
+        return tuple(worker.process.pid for worker in self._all)
+
+    async def answer(
+        self,
+        view: View,
+        sparql: str,
+        media_types: Mapping[Form, str | None],
+        *,
+        default_graphs: Sequence[str] | None = None,
+        named_graphs: Sequence[str] | None = None,
+        dataset_in_text: bool = False,
+        base_iri: str | None = None,
+    ) -> Answer:
+        """Return what `View.answer` gives, within the time and the memory that a query may take.
+
+        Raises what `View.answer` raises, `QueryTimeout`, `QueryTooLarge`, or `ServerBusy` when
+        no process becomes free in that time. Cancelling the call stops the query.
+        """
+        job = Job(
+            str(view.path), tuple(graph.value for graph in view.graphs), sparql, media_types,
+            None if default_graphs is None else tuple(default_graphs),
+            None if named_graphs is None else tuple(named_graphs),
+            dataset_in_text, base_iri,
+        )  # fmt: skip
+        seconds = self._settings.query_seconds
+        worker = await self._take(seconds)
+        healthy = False
+        try:
+            async with asyncio.timeout(seconds):
+                header, body = await worker.ask(asdict(job))
+            healthy = True
+        except TimeoutError as error:
+            raise QueryTimeout(seconds=seconds) from error
+        except ConnectionError as error:
+            raise await self._cause_of_death(worker) from error
+        finally:
+            if healthy:
+                self._idle.put_nowait(worker)
+            else:
+                self._replace(worker)
+        if "error" in header:
+            raise _error_from(header)
+        return Answer(header["form"], header["media_type"], body)
+
+    async def _take(self, seconds: float) -> "_Worker":
+        with contextlib.suppress(asyncio.QueueEmpty):
+            return self._idle.get_nowait()
+        try:
+            return await asyncio.wait_for(self._idle.get(), seconds)
+        except TimeoutError as error:
+            raise ServerBusy(seconds=seconds) from error
+
+    async def _cause_of_death(self, worker: "_Worker") -> PeprError:
+        status = await worker.kill()
+        if status == -signal.SIGALRM:
+            return QueryTimeout(seconds=self._settings.query_seconds)
+        if status == -signal.SIGABRT:
+            # What the engine does when it is refused memory.
+            return QueryTooLarge(limit=f"{self._settings.query_memory_bytes} bytes of memory")
+        logger.error("query process %d ended with status %d", worker.process.pid, status)
+        return QueryFailed(detail="the query process ended unexpectedly")
+
+    def _replace(self, worker: "_Worker") -> None:
+        self._all.discard(worker)
+        worker.process.kill()
+        if not self._closed:
+            self._add(worker)
+
+    def _add(self, instead_of: "_Worker | None" = None) -> None:
+        task = asyncio.get_running_loop().create_task(self._start_one(instead_of))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _start_one(self, instead_of: "_Worker | None") -> None:
+        if instead_of:
+            await instead_of.kill()
+        while not self._closed:
+            worker = await _Worker.launch(self._settings)
+            self._all.add(worker)
+            try:
+                await worker.ready()
+            except ConnectionError:
+                logger.exception("a query process did not start")
+                self._all.discard(worker)
+                await worker.kill()
+                await asyncio.sleep(_RESTART_SECONDS)
+            else:
+                self._idle.put_nowait(worker)
+                return
+
+
+class _Worker:
+    """A process and the server's end of the socket pair."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: "_Channel") -> None:
+        self.process = process
+        self._channel = channel
+
+    @classmethod
+    async def launch(cls, settings: Settings) -> "_Worker":
+        ours, theirs = socket.socketpair()
+        root = str(Path(__file__).resolve().parents[1])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603  our own interpreter and module, numbers as arguments
+                [
+                    sys.executable, "-m", "pepr_kg.workers", str(settings.query_seconds + _GRACE_SECONDS),
+                    str(settings.query_memory_bytes), str(settings.result_bytes),
+                ],
+                stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            )  # fmt: skip
+        loop = asyncio.get_running_loop()
+        _, channel = await loop.create_connection(_Channel, sock=ours)
+        return cls(process, channel)
+
+    async def ready(self) -> None:
+        """Return when the process is up; raises ConnectionError if it ends before."""
+        await self._channel.receive()
+
+    async def ask(self, job: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        self._channel.send(job)
+        return await self._channel.receive()
+
+    async def kill(self) -> int:
+        """Stop the process and return its exit status."""
+        self._channel.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # One that fails by itself needs a moment to leave its own status.
+            return await asyncio.to_thread(self.process.wait, 0.2)
+        self.process.kill()
+        return await asyncio.to_thread(self.process.wait)
+
+
+class _Channel(asyncio.Protocol):
+    """Frames over a socket: cheaper than a stream, which wakes its reader for each part."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._sizes: tuple[int, int] | None = None
+        self._waiting: asyncio.Future[tuple[dict[str, Any], bytes]] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits that the process is gone."""
+        self._lost = True
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_exception(ConnectionResetError())
+
+    def data_received(self, data: bytes) -> None:
+        """Collect a frame; hand it over when it is whole."""
+        self._buffer += data
+        if self._sizes is None and len(self._buffer) >= _HEAD.size:
+            self._sizes = _HEAD.unpack_from(self._buffer)
+        if self._sizes is None or not self._waiting or self._waiting.done():
+            return
+        end_of_header = _HEAD.size + self._sizes[0]
+        if len(self._buffer) < end_of_header + self._sizes[1]:
+            return
+        header = json.loads(self._buffer[_HEAD.size : end_of_header])
+        body = bytes(memoryview(self._buffer)[end_of_header:])
+        self._buffer, self._sizes = bytearray(), None
+        self._waiting.set_result((header, body))
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        if self._lost or self._transport is None:
+            raise ConnectionResetError
+        self._transport.write(_frame(message))
+
+    async def receive(self) -> tuple[dict[str, Any], bytes]:
+        if self._lost:
+            raise ConnectionResetError
+        self._waiting = asyncio.get_running_loop().create_future()
+        self.data_received(b"")
+        return await self._waiting
+
+    def close(self) -> None:
+        if self._transport:
+            self._transport.close()
+
+
+def _frame(message: Mapping[str, Any], body: bytes = b"") -> bytes:
+    header = json.dumps(message).encode()
+    return _HEAD.pack(len(header), len(body)) + header + body
+
+
+def _error_from(header: Mapping[str, Any]) -> PeprError:
+    kind: object = getattr(errors, header["error"])
+    if not (isinstance(kind, type) and issubclass(kind, PeprError)):
+        raise TypeError(header["error"])
+    return kind(**header["details"])
+
+
+# What follows runs in the query process.
+
+
+class _Reader:
+    """The version that is open."""
+
+    def __init__(self) -> None:
+        self._view: View | None = None
+        self._key: tuple[str, tuple[str, ...]] | None = None
+
+    def view(self, path: str, graphs: Sequence[str]) -> View:
+        key = path, tuple(graphs)
+        if self._key == key and self._view is not None:
+            return self._view
+        self._view = self._key = None  # the old version may now be deleted
+        with _files_allowed():
+            view = View.open(Path(path))
+            if tuple(graph.value for graph in view.graphs) != key[1]:
+                view = View.open(Path(path), [NamedNode(graph) for graph in graphs])
+        self._view, self._key = view, key
+        return view
+
+
+@contextlib.contextmanager
+def _files_allowed() -> Iterator[None]:
+    """Lift the ban on new files and connections, and lay it down again.
+
+    A soft limit of zero refuses every new descriptor; those that are open keep working.
+    Oxigraph opens its files when it opens the store.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, most))
+
+
+def serve(channel: socket.socket, seconds: float, result_bytes: int) -> None:
+    """Answer jobs until the server closes the channel."""
+    reader = _Reader()
+    source = channel.makefile("rb")
+    with _files_allowed():
+        "Unknown".encode("idna")  # modules that Python would otherwise look for on the disk later
+    channel.sendall(_frame({"ready": True}))
+    while head := source.read(_HEAD.size):
+        job: dict[str, Any] = json.loads(source.read(_HEAD.unpack(head)[0]))
+        # Default action: the kernel ends the process, also in the midst of the engine's work.
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            view = reader.view(job.pop("path"), job.pop("graphs"))
+            answer = view.answer(
+                job["sparql"],
+                job["media_types"],
+                default_graphs=job["default_graphs"],
+                named_graphs=job["named_graphs"],
+                dataset_in_text=job["dataset_in_text"],
+                base_iri=job["base_iri"],
+                limit_bytes=result_bytes,
+            )
+            frame = _frame({"form": answer.form, "media_type": answer.media_type}, answer.body)
+        except PeprError as error:
+            frame = _frame({"error": type(error).__name__, "details": _plain(error.details)})
+        except MemoryError:
+            frame = _frame({"error": "QueryTooLarge", "details": {"limit": "the memory of a query process"}})
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            channel.sendall(frame)
+        except BrokenPipeError:  # the server is gone
+            break
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+
+
+def _plain(details: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: value if isinstance(value, str | int | float | dict | None) else str(value)
+        for name, value in details.items()
+    }
+
+
+def main(seconds: float, memory_bytes: int, result_bytes: int) -> None:
+    """Run a query process; standard input is its socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the server, which then closes the channel
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    serve(socket.socket(fileno=0), seconds, result_bytes)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
