@@ -8,10 +8,10 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -23,12 +23,13 @@ from pepr_kg.language import LANGUAGES, catalogue, choose
 from pepr_kg.namespaces import GRAPH
 from pepr_kg.questions import ask, find_question, load_questions, render
 from pepr_kg.rdf import SUFFIXES
-from pepr_kg.resources import ontology_dir, queries_dir, shapes_dir
+from pepr_kg.resources import ontology_dir, queries_dir, read_query, shapes_dir
 from pepr_kg.settings import Settings
 from pepr_kg.store import Dataset, NamedNode, View
 from pepr_kg.validation import Report, validate
 
 _TEXTS = catalogue(Path(__file__).parent / "locales")
+_Command = TypeVar("_Command", bound=Callable[..., None])
 _PATIENCE_SECONDS = 2.0  # what takes longer says what it is doing
 
 
@@ -63,20 +64,20 @@ click.Command.context_class = _Context
 click.Group.context_class = _Context
 
 
-def _data_option(function: Any) -> Any:
+def _data_option(function: _Command) -> _Command:
     return click.option(
         "--data", "data", type=click.Path(path_type=Path, file_okay=False), default=Settings().data_dir,
         envvar="PEPR_KG_DATA_DIR", show_default=True, help=_("option.data"),
     )(function)  # fmt: skip
 
 
-def _format_option(*names: str) -> Any:
+def _format_option(*names: str) -> Callable[[_Command], _Command]:
     return click.option(
         "--format", "kind", type=click.Choice(names), default=names[0], show_default=True, help=_("option.format")
     )
 
 
-def _help_option(function: Any) -> Any:
+def _help_option(function: _Command) -> _Command:
     return click.help_option("--help", "-h", help=_("option.help"))(function)
 
 
@@ -93,7 +94,8 @@ def cli() -> None:
 @_help_option
 def check(reason: bool, kind: str) -> None:
     """Check the ontology's files."""
-    findings = [{"file": str(item.path), "message": item.message(_LANG)} for item in check_ontology(ontology_dir(), shapes_dir(), queries_dir())]
+    found = check_ontology(ontology_dir(), shapes_dir(), queries_dir())
+    findings = [{"file": str(item.path), "message": item.message(_LANG)} for item in found]
     if reason:
         from pepr_kg.reasoning import reason_over  # noqa: PLC0415  starts Java, an optional extra
 
@@ -114,7 +116,10 @@ def check(reason: bool, kind: str) -> None:
 def build_command(data: Path, kind: str) -> None:
     """Build the dataset from the shipped files."""
     lines = _build(Dataset(data))
-    _show_json(lines) if kind == "json" else _show_build(lines)
+    if kind == "json":
+        _show_json(lines)
+    else:
+        _show_build(lines)
 
 
 @cli.command(help=_("help.load"))
@@ -130,7 +135,10 @@ def load(files: tuple[Path, ...], graph: str, data: Path, kind: str) -> None:
         count = sum(change.load(path, name) for path in files)
         view = change.commit(_refuse)
     done = {"graph": name.value, "new_triples": count, "version": view.version}
-    _show_json(done) if kind == "json" else click.echo(_("load.done", **done))
+    if kind == "json":
+        _show_json(done)
+    else:
+        click.echo(_("load.done", **done))
 
 
 @cli.command("validate", help=_("help.validate"))
@@ -199,7 +207,7 @@ def export(graph: str | None, output: Path | None, data: Path, kind: str) -> Non
     if output:
         output.write_bytes(document)
     else:
-        click.get_binary_stream("stdout").write(document)
+        sys.stdout.buffer.write(document)
 
 
 @cli.command(help=_("help.serve"))
@@ -273,11 +281,11 @@ def _build(dataset: Dataset) -> dict[str, Any]:
 
 
 def _describe(view: View) -> dict[str, Any]:
-    table = ask(view, find_question("statements-per-document"), {}, _LANG)
+    page, everything = view.select(read_query("pages/page-statements")).rows[0]
     return {
         "version": view.version,
-        "page_statements": next(int(row["statements"].value) for row in table.iter_dicts()),
-        "statements": sum(int(row["statements"].value) for row in table.iter_dicts()),
+        "page_statements": int(page.value) if page else 0,
+        "statements": int(everything.value) if everything else 0,
         "graphs": view.counts(),
     }
 

@@ -19,8 +19,9 @@ from typing import Final
 
 # Words that nobody looks for on their own.
 _EMPTY: Final = frozenset(
-    "a an and au aux d de des du en et for from in l la le les of on ou par pour sur the to un une with".split()
-)
+    {"a", "an", "and", "au", "aux", "d", "de", "des", "du", "en", "et", "for", "from", "in", "l", "la", "le", "les",
+     "of", "on", "ou", "par", "pour", "sur", "the", "to", "un", "une", "with"}
+)  # fmt: skip
 _WORD: Final = re.compile(r"[a-z0-9]+")
 
 
@@ -98,14 +99,11 @@ class Index:
             scores = found
         best: dict[str, Hit] = {}
         whole = " ".join(words(text))
-        for number, score in (scores or {}).items():
+        for number, matched in (scores or {}).items():
             name, folded = self._names[number], self._folded[number]
-            if folded == whole:
-                score += 20
-            elif folded.startswith(whole):
-                score += 4
+            bonus = 20 if folded == whole else 4 if folded.startswith(whole) else 0
             # Of two names with the same words, the shorter says it more exactly.
-            score = (score - len(folded) / 400) * name.weight
+            score = (matched + bonus - len(folded) / 400) * name.weight
             if name.iri not in best or score > best[name.iri].score:
                 best[name.iri] = Hit(name.iri, name, score)
         return sorted(best.values(), key=lambda hit: (-hit.score, hit.name.text, hit.iri))

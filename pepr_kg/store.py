@@ -22,15 +22,13 @@ service. A version is deleted when nobody has it open any more.
 
 import fcntl
 import io
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final
+from typing import IO
 from typing import Literal as OneOf
 
 from pyoxigraph import (
@@ -53,12 +51,12 @@ from pepr_kg.errors import (
     DatasetLocked,
     DatasetMissing,
     DatasetReadOnly,
-    DatasetTooNew,
     NotAcceptable,
     QueryFailed,
     QuerySyntaxError,
     QueryTooLarge,
 )
+from pepr_kg.manifest import Manifest
 from pepr_kg.rdf import (
     Table,
     Term,
@@ -74,23 +72,7 @@ __all__ = [
     "serialize_triples",
 ]  # fmt: skip
 
-FORMAT: Final = 1  # of the folder; a reader refuses a higher one
-
 Form = OneOf["solutions", "boolean", "triples"]
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a version says of itself: `digest` is of its content (64 hexadecimal digits)."""
-
-    format: int
-    software: str
-    digest: str
-    made_at: str
-    who: str
-    source: str
-    graphs: Mapping[str, int]  # graph IRI -> triples
-    inputs: str  # digest of the files that a build read; empty for other changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +115,7 @@ class View:
         Raises `DatasetTooNew` or `DatasetDamaged`.
         """
         claim = _claim(path, fcntl.LOCK_SH)
-        manifest = _read_manifest(path)
+        manifest = Manifest.read(path)
         try:
             store = Store.read_only(str(path / "store"))
         except (OSError, RuntimeError) as error:
@@ -406,7 +388,7 @@ class Change:
         store.optimize()
         self._store = None
         del store
-        (self._folder / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
+        manifest.write(self._folder)
         (self._folder / "claim").touch()
         name = f"{self._serial:06d}-{manifest.digest[:12]}"
         self._folder.rename(self._dataset.path / "versions" / name)
@@ -435,10 +417,7 @@ class Change:
         for graph in empty:
             store.remove_graph(NamedNode(graph))
             del graphs[graph]
-        return Manifest(
-            FORMAT, _software(), f"{int(self._digest, 16):064x}", datetime.now(UTC).isoformat(timespec="seconds"),
-            self._who, self._source, graphs, self._inputs,
-        )  # fmt: skip
+        return Manifest.now(f"{int(self._digest, 16):064x}", self._who, self._source, graphs, self._inputs)
 
     def drop(self) -> None:
         """Forget what was not committed and let the next writer in."""
@@ -497,26 +476,5 @@ def _claim(folder: Path, kind: int) -> IO[str] | None:
     return file
 
 
-def _read_manifest(path: Path) -> Manifest:
-    try:
-        fields = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        if fields["format"] > FORMAT:
-            raise DatasetTooNew(path=path.parent.parent, found=fields["format"], known=FORMAT)
-        return Manifest(**fields)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, DatasetTooNew):
-            raise
-        raise DatasetDamaged(path=path.parent.parent, detail=error) from error
-
-
 def _serial(name: str | None) -> int:
     return int(name.partition("-")[0]) if name else 0
-
-
-def _software() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  slow to import, used once a commit
-
-    try:
-        return version("pepr_kg")
-    except PackageNotFoundError:
-        return "source"

@@ -313,7 +313,9 @@ def _query_findings(question: Question, table: Table) -> list[Finding]:
         )
     findings = []
     for row in table.iter_dicts():
-        path, shown = row.get("path"), {name: _short(term) for name, term in row.items()}
+        path = row.get("path")
+        # In a sentence a number or a name stands without Turtle's quotation marks.
+        shown = {name: term.value if isinstance(term, Literal) else _short(term) for name, term in row.items()}
         findings.append(Finding(
             focus=row["focus"],
             path=_short(path) if path is not None else "",

@@ -149,7 +149,7 @@ class Vocabulary:
         return tuple(found)
 
     def inverses(self, iri: str) -> frozenset[str]:
-        """Return the properties that say the same of a pair from its other end: inverses of this one or of one above it."""
+        """Return the properties that say the same of a pair from its other end, by inverses stated."""
         pairs = self._above.get(_OWL + "inverseOf", {})
         wider = {iri, *(self.ancestors(iri) if iri in self.terms else ())}
         there = {other for name in wider for other in pairs.get(name, ())}
@@ -214,8 +214,7 @@ class Vocabulary:
                 for target in targets:
                     found[target.value].append((shape, constraint))
                 for path in self.structure.get(constraint.value, {}).get(_SH + "path", ()):
-                    inverse = self.structure.get(path.value, {}).get(_SH + "inversePath", ()) if isinstance(path, BlankNode) else ()
-                    for node in (path, *inverse):
+                    for node in (path, *self.structure.get(path.value, {}).get(_SH + "inversePath", ())):
                         if isinstance(node, NamedNode):
                             found[node.value].append((shape, constraint))
         return found
@@ -252,7 +251,8 @@ class Vocabulary:
         for row in view.select(read_query("pages/hierarchy")).iter_dicts():
             above[row["relation"].value][row["iri"].value].append(row["above"].value)
         self._above = {
-            relation: {iri: tuple(sorted(found, key=_own_first)) for iri, found in pairs.items()} for relation, pairs in above.items()
+            relation: {iri: tuple(sorted(found, key=_own_first)) for iri, found in pairs.items()}
+            for relation, pairs in above.items()
         }
         self._children: dict[str, list[str]] = defaultdict(list)
         for relation in (_RDFS + "subClassOf", _RDFS + "subPropertyOf"):

@@ -25,8 +25,8 @@ import socket
 import struct
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -42,26 +42,13 @@ _GRACE_SECONDS: Final = 1.0  # between the deadline, kept by the server, and the
 _RESTART_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A query as it goes to a process: `graphs` are those of the view."""
-
-    path: str
-    graphs: tuple[str, ...]
-    sparql: str
-    media_types: Mapping[Form, str | None]
-    default_graphs: tuple[str, ...] | None
-    named_graphs: tuple[str, ...] | None
-    dataset_in_text: bool
-    base_iri: str | None
-
-
 class Workers:
     """A pool of query processes. It belongs to the event loop in which it is started."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._idle: list[_Worker] = []  # the last one used is the first to be used again: its caches are warm
+        self._turns: deque[asyncio.Future[_Worker]] = deque()
         self._all: set[_Worker] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -101,18 +88,22 @@ class Workers:
         Raises what `View.answer` raises, `QueryTimeout`, `QueryTooLarge`, or `ServerBusy` when
         no process becomes free in that time. Cancelling the call stops the query.
         """
-        job = Job(
-            str(view.path), tuple(graph.value for graph in view.graphs), sparql, media_types,
-            None if default_graphs is None else tuple(default_graphs),
-            None if named_graphs is None else tuple(named_graphs),
-            dataset_in_text, base_iri,
-        )  # fmt: skip
+        job = {
+            "path": str(view.path),
+            "graphs": [graph.value for graph in view.graphs],
+            "sparql": sparql,
+            "media_types": media_types,
+            "default_graphs": default_graphs,
+            "named_graphs": named_graphs,
+            "dataset_in_text": dataset_in_text,
+            "base_iri": base_iri,
+        }
         seconds = self._settings.query_seconds
         worker = await self._take(seconds)
         healthy = False
         try:
             async with asyncio.timeout(seconds):
-                header, body = await worker.ask(asdict(job))
+                header, body = await worker.ask(job)
             healthy = True
         except TimeoutError as error:
             raise QueryTimeout(seconds=seconds) from error
@@ -120,7 +111,7 @@ class Workers:
             raise await self._cause_of_death(worker) from error
         finally:
             if healthy:
-                self._idle.put_nowait(worker)
+                self._release(worker)
             else:
                 self._replace(worker)
         if "error" in header:
@@ -128,12 +119,28 @@ class Workers:
         return Answer(header["form"], header["media_type"], body)
 
     async def _take(self, seconds: float) -> "_Worker":
-        with contextlib.suppress(asyncio.QueueEmpty):
-            return self._idle.get_nowait()
+        """Return an idle process, or the next one that becomes idle: first come, first served."""
+        if self._idle:
+            return self._idle.pop()
+        turn: asyncio.Future[_Worker] = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
         try:
-            return await asyncio.wait_for(self._idle.get(), seconds)
-        except TimeoutError as error:
-            raise ServerBusy(seconds=seconds) from error
+            async with asyncio.timeout(seconds):
+                return await turn
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if turn.done() and not turn.cancelled():
+                self._release(turn.result())  # it came at the very moment of giving up
+            if isinstance(error, TimeoutError):
+                raise ServerBusy(seconds=seconds) from error
+            raise
+
+    def _release(self, worker: "_Worker") -> None:
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(worker)
+                return
+        self._idle.append(worker)
 
     async def _cause_of_death(self, worker: "_Worker") -> PeprError:
         status = await worker.kill()
@@ -170,7 +177,7 @@ class Workers:
                 await worker.kill()
                 await asyncio.sleep(_RESTART_SECONDS)
             else:
-                self._idle.put_nowait(worker)
+                self._release(worker)
                 return
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import rdflib
-from rdflib.namespace import OWL, RDF, SH, XSD
+from rdflib.namespace import OWL, RDF, SH
 
 from pepr_kg.build import Built, sources
 from pepr_kg.errors import DataError, DataSyntaxError, ValidationRefused
@@ -21,7 +21,8 @@ EXAMPLES = Path(__file__).parent / "data" / "shapes"
 CANDIDATE = NamedNode(GRAPH + "candidate")
 QUALITY = sorted(path.stem for path in (queries_dir() / "quality").glob("*.rq"))
 DERIVED_INTEGERS = {
-    XSD[name] for name in ("int", "long", "short", "byte", "nonNegativeInteger", "positiveInteger", "unsignedInt")
+    rdflib.XSD[name]
+    for name in ("int", "long", "short", "byte", "nonNegativeInteger", "positiveInteger", "unsignedInt")
 }
 
 Inspect = Callable[..., Report]
@@ -81,9 +82,8 @@ def test_every_rule_has_messages_severity_and_fix_in_both_languages(shapes: rdfl
     for rule in sorted(rules(shapes)):
         node = rdflib.URIRef(rule)
         for text in (SH.name, SH.message, SH.description):
-            languages = sorted(
-                value.language for value in shapes.objects(node, text) if isinstance(value, rdflib.Literal)
-            )
+            found = [value for value in shapes.objects(node, text) if isinstance(value, rdflib.Literal)]
+            languages = sorted(str(value.language) for value in found)
             assert languages == ["en", "fr"], (rule, text)
         assert shapes.value(node, SH.severity) in (SH.Violation, SH.Warning, SH.Info), rule
 
@@ -135,6 +135,15 @@ def test_there_is_a_shapes_file_for_every_module() -> None:
     }
     wanted = {name for name in modules if name != "alignments" and not name.startswith("external-")}
     assert wanted <= {path.stem for path in shapes_dir().glob("*.ttl")}
+
+
+def test_the_page_names_every_shapes_file_and_every_query() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "validation.md").read_text(encoding="utf-8")
+    for path in shapes_dir().glob("*.ttl"):
+        assert f"| `{path.name}` |" in page, path.name
+    for name in QUALITY:
+        question = load_questions()[name]
+        assert f"| `{name}` | {question.finding} | {question.title['en']} |" in page, name
 
 
 # ---- Every rule fires, and only where it should ----------------------------------------------------------------------
@@ -300,7 +309,8 @@ def test_an_ill_formed_number_survives_the_store_and_is_found(inspect: Inspect, 
     """Oxigraph rewrites literals; only those that are well formed."""
     path = tmp_path / "bad.ttl"
     path.write_text(
-        "@prefix pepr: <https://w3id.org/pepr-santenum/ontology/> . @prefix xsd: <http://www.w3.org/2001/XMLSchema#> .\n"
+        "@prefix pepr: <https://w3id.org/pepr-santenum/ontology/> .\n"
+        "@prefix xsd: <http://www.w3.org/2001/XMLSchema#> .\n"
         '<urn:x> a pepr:Amount ; pepr:numericValue "sixty"^^xsd:integer .\n',
         encoding="utf-8",
     )

@@ -30,11 +30,11 @@ def test_the_wheel_holds_every_file_that_the_program_reads(wheel: Path) -> None:
 def test_the_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "env"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    python = environment / "bin" / "python"
+    python = str(environment / "bin" / "python")
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # The pinned dependencies come first, by hash; then the wheel alone.
-    subprocess.run([*install, "--require-hashes", "-r", ROOT / "requirements.txt"], check=True)
-    subprocess.run([*install, "--no-deps", wheel], check=True)
+    subprocess.run([*install, "--require-hashes", "-r", str(ROOT / "requirements.txt")], check=True)
+    subprocess.run([*install, "--no-deps", str(wheel)], check=True)
     command = environment / "bin" / "pepr-kg"
     subprocess.run([command, "check"], check=True, cwd=tmp_path, capture_output=True)
     subprocess.run([command, "build", "--data", tmp_path / "data"], check=True, cwd=tmp_path, capture_output=True)

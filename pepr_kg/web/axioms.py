@@ -1,6 +1,6 @@
 """OWL axioms and SHACL facets in words: the Manchester syntax, with its keywords in the reader's language."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from pepr_kg.web.pages_frame import Reader, Shown
 _OWL, _RDF, _SH = PREFIXES["owl"], PREFIXES["rdf"], PREFIXES["sh"]
 _XSD: Final = PREFIXES["xsd"]
 
-# Restrictions in the order in which OWL may combine them on one node: (property, keyword, has a number).
+# What a restriction may say of a property: (OWL's name, our keyword).
 _FILLERS: Final = (
     ("someValuesFrom", "some"), ("allValuesFrom", "only"), ("hasValue", "value"), ("hasSelf", "self"),
 )  # fmt: skip
@@ -41,54 +41,60 @@ def expression(reader: Reader, node: Term, depth: int = 0) -> list[Token]:
     if depth > _DEPTH:
         return [Token("…")]
     parts = reader.vocabulary.structure.get(node.value, {})
+    writer = _Writer(reader, {name.removeprefix(_OWL): values[0] for name, values in parts.items()}, depth)
+    if _RDF + "first" in parts:
+        return _joined(map(writer.inner, reader.vocabulary.members(node)), Token("∘"))
+    return writer.restriction() or writer.connective() or writer.data_range() or [Token("…")]
 
-    def first(name: str) -> Term | None:
-        return next(iter(parts.get(_OWL + name, ())), None)
 
-    def word(key: str) -> Token:
-        return Token(reader.phrase(f"axiom.{key}"))
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes one node of an expression; `parts` are its OWL properties, by their local name."""
 
-    def inner(part: Term) -> list[Token]:
-        tokens = expression(reader, part, depth + 1)
+    reader: Reader
+    parts: Mapping[str, Term]
+    depth: int
+
+    def restriction(self) -> list[Token]:
+        if "onProperty" not in self.parts:
+            return []
+        tokens = self.inner(self.parts["onProperty"])
+        for name, key in _FILLERS:
+            if name in self.parts:
+                return [*tokens, self.word(key), *([] if key == "self" else self.inner(self.parts[name]))]
+        for name, key in _CARDINALITIES:
+            if name in self.parts:
+                of = self.parts.get("onClass") or self.parts.get("onDataRange")
+                return [*tokens, self.word(key), Token(self.parts[name].value), *(self.inner(of) if of else [])]
+        return []
+
+    def connective(self) -> list[Token]:
+        for name, joint in (("unionOf", self.word("or")), ("intersectionOf", self.word("and")), ("oneOf", Token(","))):
+            if name in self.parts:
+                tokens = _joined(map(self.inner, self.reader.vocabulary.members(self.parts[name])), joint)
+                return [Token("{"), *tokens, Token("}")] if name == "oneOf" else tokens
+        for name, key in (("complementOf", "not"), ("datatypeComplementOf", "not"), ("inverseOf", "inverse")):
+            if name in self.parts:
+                return [self.word(key), *self.inner(self.parts[name])]
+        return []
+
+    def data_range(self) -> list[Token]:
+        if "onDatatype" not in self.parts or "withRestrictions" not in self.parts:
+            return []
+        limits = [
+            [Token(_FACETS.get(name.removeprefix(_XSD), name)), Token(thing=self.reader.show(value))]
+            for member in self.reader.vocabulary.members(self.parts["withRestrictions"])
+            for name, values in self.reader.vocabulary.structure.get(member.value, {}).items()
+            for value in values
+        ]
+        return [*self.inner(self.parts["onDatatype"]), Token("["), *_joined(limits, Token(",")), Token("]")]
+
+    def inner(self, part: Term) -> list[Token]:
+        tokens = expression(self.reader, part, self.depth + 1)
         return [Token("("), *tokens, Token(")")] if len(tokens) > 1 else tokens
 
-    on = first("onProperty")
-    if on is not None:
-        tokens = inner(on)
-        for name, key in _FILLERS:
-            filler = first(name)
-            if filler is not None:
-                return [*tokens, word(key), *([] if key == "self" else inner(filler))]
-        for name, key in _CARDINALITIES:
-            number = first(name)
-            if number is not None:
-                of = first("onClass") or first("onDataRange")
-                return [*tokens, word(key), Token(number.value), *(inner(of) if of is not None else [])]
-    for name, joint in (("unionOf", "or"), ("intersectionOf", "and")):
-        members = first(name)
-        if members is not None:
-            return _joined((inner(member) for member in reader.vocabulary.members(members)), word(joint))
-    one_of = first("oneOf")
-    if one_of is not None:
-        listed = _joined((inner(member) for member in reader.vocabulary.members(one_of)), Token(","))
-        return [Token("{"), *listed, Token("}")]
-    negated = first("complementOf") or first("datatypeComplementOf")
-    if negated is not None:
-        return [word("not"), *inner(negated)]
-    inverse = first("inverseOf")
-    if inverse is not None:
-        return [word("inverse"), *inner(inverse)]
-    base, limits = first("onDatatype"), first("withRestrictions")
-    if base is not None and limits is not None:
-        facets = [
-            [Token(_FACETS.get(name.removeprefix(_XSD), name)), Token(thing=reader.show(value))]
-            for member in reader.vocabulary.members(limits) if isinstance(member, BlankNode)
-            for name, values in reader.vocabulary.structure.get(member.value, {}).items() for value in values
-        ]  # fmt: skip
-        return [*inner(base), Token("["), *_joined(facets, Token(",")), Token("]")]
-    if _RDF + "first" in parts:
-        return _joined((inner(member) for member in reader.vocabulary.members(node)), Token("∘"))
-    return [Token("…")]
+    def word(self, key: str) -> Token:
+        return Token(self.reader.phrase(f"axiom.{key}"))
 
 
 def facet(reader: Reader, value: Term) -> list[Token]:
@@ -103,8 +109,9 @@ def facet(reader: Reader, value: Term) -> list[Token]:
         if name == _RDF + "type":
             continue
         for part in values:
-            key = f"shape.{name.removeprefix(_SH)}"
-            tokens += [*([Token("·")] if tokens else []), Token(phrase_or(reader, key, name.removeprefix(_SH))), *facet(reader, part)]
+            local = name.removeprefix(_SH)
+            joint = [Token("·")] if tokens else []
+            tokens += [*joint, Token(phrase_or(reader, f"shape.{local}", local)), *facet(reader, part)]
     return tokens or [Token("…")]
 
 

@@ -43,7 +43,7 @@ def term(request: Request, name: str) -> Response:
 def ontology(request: Request, suffix: str | None = None) -> Response:
     """Answer with the whole ontology."""
     view = view_of(request)
-    return _negotiated(request, "ontology", suffix, _OFFERS, lambda kind: view.dump(kind, NamedNode(ONTOLOGY_GRAPH)))
+    return _negotiated(request, "ontology", suffix, _OFFERS, lambda kind: _whole(view, NamedNode(ONTOLOGY_GRAPH), kind))
 
 
 @router.get("/graph/{name:path}", include_in_schema=False)
@@ -53,7 +53,7 @@ def graph(request: Request, name: str) -> Response:
     view, node = view_of(request), _node(path)
     if node not in view.graphs:
         raise NotFound(name=node.value)
-    return _negotiated(request, path, suffix, _GRAPH_OFFERS, lambda kind: view.dump(kind, node))
+    return _negotiated(request, path, suffix, _GRAPH_OFFERS, lambda kind: _whole(view, node, kind))
 
 
 def description(view: View, subject: NamedNode | BlankNode) -> list[Triple]:
@@ -85,6 +85,13 @@ def _resource(request: Request, path: str) -> Response:
     return _negotiated(
         request, path, suffix, _OFFERS, lambda kind: serialize_triples(description(view, node), kind)
     )
+
+
+def _whole(view: View, node: NamedNode, kind: RdfFormat) -> bytes:
+    """Return a graph: as triples where one graph is a document, with its name in TriG and N-Quads."""
+    if kind in (RdfFormat.TRIG, RdfFormat.N_QUADS):
+        return view.dump(kind, node)
+    return serialize_triples(sorted(view.triples_of(node), key=str), kind)
 
 
 def _node(path: str) -> NamedNode:

@@ -45,7 +45,7 @@ def error_page(request: Request, error: PeprError, status: int) -> Response:
     nearest = details.get("nearest", "")
     body = render(
         request, lang, "error.html", error.title(lang), None,
-        crumbs=[Crumb(texts().phrase("nav.home", lang), f"/"), Crumb(error.title(lang))],
+        crumbs=[Crumb(texts().phrase("nav.home", lang), "/"), Crumb(error.title(lang))],
         status=status, message=error.message(lang),
         nearest=[name.strip() for name in nearest.split(",") if name.strip()] if isinstance(nearest, str) else [],
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import Response
 
 from pepr_kg.errors import NotFound
-from pepr_kg.namespaces import BASE, GRAPH, ID, PEPR, PREFIXES, expand, shrink
+from pepr_kg.namespaces import GRAPH, ID, PEPR, PREFIXES, expand, shrink
 from pepr_kg.store import Literal, NamedNode, Term
 from pepr_kg.web.pages_frame import Crumb, Reader, Shown, sort_key, twin_addresses
 
@@ -21,12 +21,13 @@ _DEFINITION: Final = PREFIXES["skos"] + "definition"
 _SOURCE: Final = PREFIXES["prov"] + "hadPrimarySource"
 
 # Said at the head of the page, hence not again below.
-_AT_HEAD: Final = frozenset({_RDF_TYPE, _LABEL, _DEFINITION, _P + "hasDecisionStatus"})
+_AT_HEAD: Final = frozenset({_RDF_TYPE, _LABEL, _DEFINITION, _P + "hasDecisionStatus", _P + "hasSide"})
 # What comes first among the facts; the rest follows by label.
 _FIRST: Final = tuple(
     expand(curie)
     for curie in (
-        "dcterms:title", "pepr:acronym", "skos:altLabel", "pepr:number", "pepr:partOf", "pepr:inResearchProgramme",
+        "pepr:firstReading", "pepr:secondReading", "pepr:resolution", "dcterms:title", "pepr:acronym",
+        "skos:altLabel", "pepr:number", "pepr:partOf", "pepr:inResearchProgramme",
         "pepr:inComponent", "pepr:statedAim", "pepr:statesText", "pepr:hasBudget", "pepr:hasAmount", "pepr:hasDuration",
         "pepr:start", "pepr:end", "pepr:date", "pepr:hasCoordinator", "pepr:hasCoordinatingOrganisation",
         "pepr:hasCoordinatingUnit", "pepr:hasPilot", "pepr:hasDirector", "pepr:hasPartner", "pepr:hasResearchProgramme",
@@ -35,6 +36,8 @@ _FIRST: Final = tuple(
     )
 )  # fmt: skip
 _LAST: Final = tuple(expand(curie) for curie in ("skos:note", "skos:scopeNote", "pepr:website", "rdfs:seeAlso"))
+# What is called by a proper name, whose capitals are its own.
+_NAMED: Final = tuple(f"{ID}{kind}/" for kind in ("project", "person", "organisation", "document", "output"))
 # With one of these bases what a statement says is not taken over as a fact (the ontology's evidence module).
 _NOT_ADOPTED: Final = frozenset({"inferred", "candidate", "unverified", "silent", "mistaken"})
 _PLAIN_BASIS: Final = "stated"
@@ -153,6 +156,7 @@ def entity_page(reader: Reader, iri: str) -> Response:
         definition=[reader.show(node) for node in reader.readable(values.get(_DEFINITION, ()))],
         badges=[_status(reader, node) for node in values.get(_P + "hasDecisionStatus", ())],
         accent=accent(iri, values),
+        named=iri.startswith(_NAMED),
         statement=statements[0] if is_statement and statements else None,
         groups=[] if is_statement else groups,
         notes=notes,
@@ -178,8 +182,9 @@ def read_statements(reader: Reader, query: str, bound: Mapping[str, Term]) -> li
 
 
 def read_sides(reader: Reader, sides: Iterable[Term]) -> list[StatementShown]:
-    """Return the statements on the sides of a disagreement; a few, so one query each."""
-    return [statement for side in sides for statement in read_statements(reader, "statements", {"statement": side})]
+    """Return the statements on the sides of a disagreement, those with a line first; a few, so one query each."""
+    found = [statement for side in sides for statement in read_statements(reader, "statements", {"statement": side})]
+    return sorted(found, key=lambda statement: (not statement.locators, statement.iri))
 
 
 def accent(iri: str, values: Mapping[str, Sequence[Term]]) -> str:
@@ -264,8 +269,10 @@ def _facts(
         for item in backing.get(predicate, ()):
             said = {*item.details.get(_P + "statesEntity", ()), *item.details.get(_P + "statesValue", ())} & held
             if said:
-                # A text that stands in the reader's language hides its translations: the note goes with what is seen.
-                seen = [node for node in values if node in said] or [node for node in values if isinstance(node, Literal)]
+                # A text in the reader's language hides its translations: the note goes with what is seen.
+                seen = [node for node in values if node in said] or [
+                    node for node in values if isinstance(node, Literal)
+                ]
                 _number(item, notes)
                 for node in seen:
                     values[node].notes.append(item.number)
@@ -277,8 +284,8 @@ def _facts(
                         values[node].notes.append(item.number)
         if predicate in _AT_HEAD and not any(value.notes for value in values.values()):
             continue
-        if predicate == _TITLE and all(value.shown.text == reader.label(rows[0]["entity"].value).text and not value.notes
-                                       for value in values.values()):  # fmt: skip
+        label = reader.label(rows[0]["entity"].value).text
+        if predicate == _TITLE and all(value.shown.text == label and not value.notes for value in values.values()):
             continue
         found = list(values.values())
         cut = _OPEN if len(found) > _OPEN + 3 else len(found)
@@ -413,4 +420,5 @@ def _crumbs(reader: Reader, iri: str) -> list[Crumb]:
         if kind.startswith(PEPR):
             steps.append(Crumb(reader.phrase("nav.ontology"), f"/{reader.lang}/ontology"))
         steps.append(Crumb(shown.text, shown.href))
-    return [*steps, Crumb(reader.label(iri).text if not iri.startswith(BASE + "id/statement/") else iri.rpartition("/")[2])]
+    name = iri.rpartition("/")[2] if iri.startswith(ID + "statement/") else reader.label(iri).text
+    return [*steps, Crumb(name)]

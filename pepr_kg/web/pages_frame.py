@@ -125,17 +125,19 @@ class Reader:
             return self.show_iri(node.value)
         if isinstance(node, BlankNode):
             return Shown(self.phrase("value.anonymous"))
-        kind, value = node.datatype.value, node.value
+        return self._show_literal(node, node.datatype.value)
+
+    def _show_literal(self, node: Literal, kind: str) -> Shown:
+        value, language = node.value, node.language or ""
+        if kind == _XSD + "anyURI":
+            safe = value.startswith(("https://", "http://"))
+            return Shown(value, href=value if safe else None, outside=safe)
+        if kind == _XSD + "boolean":
+            return Shown(self.phrase(f"value.{value}"))
         if kind in _DATES:
             return Shown(format_date(value, self.lang), stamp=value)
         if kind in _NUMBERS:
             return Shown(format_number(value, self.lang))
-        if kind == _XSD + "boolean":
-            return Shown(self.phrase(f"value.{value}"))
-        if kind == _XSD + "anyURI":
-            safe = value.startswith(("https://", "http://"))
-            return Shown(value, href=value if safe else None, outside=safe)
-        language = node.language or ""
         return Shown(value, lang="" if language == self.lang else language)
 
     def show_iri(self, iri: str) -> Shown:
@@ -158,7 +160,7 @@ class Reader:
         if "number" not in row:
             return shown
         amount = self.figure(row)
-        return shown if shown.text.startswith(amount) else replace(shown, amount=amount)
+        return shown if without_amount(shown.text, amount) != shown.text else replace(shown, amount=amount)
 
     def figure(self, row: Mapping[str, Term]) -> str:
         """Return a number with its currency, its unit or its bound, in words."""
@@ -167,7 +169,8 @@ class Reader:
             text = format_amount(number, row["currency"].value, self.lang)
         elif "unit" in row:
             unit = row["unit"].value.rpartition("/")[2].partition("#")[2] or row["unit"].value
-            text = self.phrase(f"unit.{unit}" + ("s" if abs(float(number)) >= 2 else ""), number=format_number(number, self.lang))
+            plural = "s" if abs(float(number)) >= 2 else ""
+            text = self.phrase(f"unit.{unit}{plural}", number=format_number(number, self.lang))
         else:
             text = format_number(number, self.lang)
         bound = row["bound"].value if "bound" in row else "exact"
@@ -268,6 +271,17 @@ def page_path(iri: str, lang: str, vocabulary: Vocabulary, view: View) -> str | 
         return f"/{lang}/{quote(iri.removeprefix(BASE), safe='/:')}" if NamedNode(iri) in view.graphs else None
     term = vocabulary.terms.get(iri)
     return f"/{lang}/ontology/{quote(term.path, safe=':')}" if term and "/" not in term.path else None
+
+
+def without_amount(text: str, amount: str) -> str:
+    """Return a label without the amount that it begins with, if it does.
+
+    >>> without_amount("7 years: the time of the budget", "7\u00a0years")
+    'the time of the budget'
+    """
+    plain = text.replace("\u00a0", " ").replace("\u202f", " ")
+    start = amount.replace("\u00a0", " ").replace("\u202f", " ")
+    return text[len(start) :].lstrip(" \u00a0\u202f:") if plain.startswith(start) else text
 
 
 def twin_addresses(iri: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pepr_kg.namespaces import ID, PEPR, PREFIXES, shrink
 from pepr_kg.questions import load_questions
 from pepr_kg.search import Hit, Index, Name
 from pepr_kg.store import Term
-from pepr_kg.web.pages_frame import Crumb, Reader, Shown
+from pepr_kg.web.pages_frame import Crumb, Reader, Shown, without_amount
 
 _SHAPES: Final = (PREFIXES["sh"] + "NodeShape", PREFIXES["sh"] + "PropertyShape")
 # Groups of a search that come after all others, whatever they score: what quotes things, not the things.
@@ -69,8 +69,9 @@ def home_page(reader: Reader) -> Response:
     figures: dict[str, tuple[str, str, str | None]] = {}
     for row in reader.select("home-figures").iter_dicts():
         amount, label = reader.figure(row), reader.label(row["figure"].value).text
-        rest = label.removeprefix(amount).lstrip(" \u00a0:") if label.startswith(amount) else label
-        figures.setdefault(row["figure"].value, (amount, rest[:1].upper() + rest[1:], reader.href(row["statement"].value)))
+        rest = without_amount(label, amount)
+        shown = (amount, rest[:1].upper() + rest[1:], reader.href(row["statement"].value))
+        figures.setdefault(row["figure"].value, shown)
     return reader.page(
         "home.html",
         reader.phrase("home.title"),

@@ -33,7 +33,7 @@ class Field:
     kind: str
     step: str
     options: tuple[tuple[str, str], ...]
-    hint: str
+    wrong: bool
 
 
 def questions_page(reader: Reader) -> Response:
@@ -55,6 +55,7 @@ def question_page(reader: Reader, name: str) -> Response:
     question = find_question(name)
     given = {key: value for key, value in reader.request.query_params.items() if key not in _OWN_FIELDS}
     error: PeprError | None = None
+    wrong = ""
     rows: list[list[Shown | None]] = []
     columns = list(question.columns)
     total, seconds, paging = 0, 0.0, dict[str, object]()
@@ -76,6 +77,7 @@ def question_page(reader: Reader, name: str) -> Response:
         if problem.http_status >= 500:
             raise
         error = problem
+        wrong = str(problem.details.get("parameter", ""))
     tail = "?" + urlencode({**given, **({"lang": reader.lang} if _has_language(question) else {})})
     return reader.page(
         "question.html",
@@ -88,7 +90,11 @@ def question_page(reader: Reader, name: str) -> Response:
         status=error.http_status if error else 200,
         question=question,
         asker=phrase_or(reader, f"asker.{question.asker}", question.asker),
-        fields=[_field(reader, parameter, given) for parameter in question.parameters if parameter.kind != "lang"],
+        fields=[
+            _field(reader, parameter, given, wrong=parameter.name == wrong)
+            for parameter in question.parameters
+            if parameter.kind != "lang"
+        ],
         columns=[phrase_or(reader, f"column.{column}", column.replace("_", " ")) for column in columns],
         rows=rows,
         total=total,
@@ -127,12 +133,13 @@ def _without_echoes(
 ) -> tuple[list[str], list[list[Shown | None]]]:
     """Return the table without texts that only repeat the name of a thing beside them: a page shows things by name."""
 
+    def same(text: Shown | None, thing: Shown | None) -> bool:
+        if text is None or thing is None:
+            return text is thing
+        return bool(thing.short and not text.short and text.text == thing.text)
+
     def echoes(text: int, thing: int) -> bool:
-        pairs = [(row[text], row[thing]) for row in rows]
-        return all(
-            one is None if other is None else one is not None and other.short and not one.short and one.text == other.text
-            for one, other in pairs
-        ) and any(one for one, _ in pairs)
+        return any(row[text] for row in rows) and all(same(row[text], row[thing]) for row in rows)
 
     kept = [
         number for number in range(len(columns))
@@ -145,14 +152,14 @@ def _has_language(question: Question) -> bool:
     return any(parameter.kind == "lang" and parameter.name == "lang" for parameter in question.parameters)
 
 
-def _field(reader: Reader, parameter: Parameter, given: Mapping[str, str]) -> Field:
+def _field(reader: Reader, parameter: Parameter, given: Mapping[str, str], *, wrong: bool) -> Field:
     value = given.get(parameter.name, "") or parameter.default
-    kind, step = _INPUTS.get(parameter.kind, ("text", ""))
+    # A number field would drop a text that is no number: the reader is to see what was wrong.
+    kind, step = ("text", "") if wrong else _INPUTS.get(parameter.kind, ("text", ""))
     options: tuple[tuple[str, str], ...] = ()
-    if parameter.kind == "iri" and parameter.of_class:
+    if parameter.kind == "iri" and parameter.of_class and not wrong:
         options = _options(reader, parameter, value)
-    return Field(parameter.name, parameter.label[reader.lang], value, kind, step, options,
-                 phrase_or(reader, f"type.{parameter.kind}", ""))  # fmt: skip
+    return Field(parameter.name, parameter.label[reader.lang], value, kind, step, options, wrong)
 
 
 def _options(reader: Reader, parameter: Parameter, value: str) -> tuple[tuple[str, str], ...]:

@@ -31,9 +31,9 @@ _ALIGNMENTS: Final = frozenset(
 # Axioms in the order in which the page states them.
 _AXIOMS: Final = tuple(
     expand(curie)
-    for curie in ("rdfs:subClassOf", "owl:equivalentClass", "owl:disjointWith", "owl:disjointUnionOf", "rdfs:subPropertyOf",
-                  "owl:equivalentProperty", "rdfs:domain", "rdfs:range", "owl:inverseOf", "owl:propertyChainAxiom",
-                  "owl:hasKey", "owl:propertyDisjointWith")
+    for curie in ("rdfs:subClassOf", "owl:equivalentClass", "owl:disjointWith", "owl:disjointUnionOf",
+                  "rdfs:subPropertyOf", "owl:equivalentProperty", "rdfs:domain", "rdfs:range", "owl:inverseOf",
+                  "owl:propertyChainAxiom", "owl:hasKey", "owl:propertyDisjointWith")
 )  # fmt: skip
 # Facets of a shape that say how it is run or reported, not what it asks.
 _NOT_ASKED: Final = frozenset(
@@ -102,9 +102,10 @@ def term_page(reader: Reader, term: Term) -> Response:
         if row["other"] not in values:
             values.append(row["other"])
     texts = [
-        (reader.show_iri(name), sorted((reader.show(value) for value in facts[name]), key=lambda shown: shown.lang != ""))
-        for name in _TEXTS if name in facts
-    ]  # fmt: skip
+        (reader.show_iri(name), sorted(map(reader.show, facts[name]), key=lambda shown: shown.lang != ""))
+        for name in _TEXTS
+        if name in facts
+    ]
     instances, paging = _instances(reader, term)
     label = reader.label(term.iri)
     return reader.page(
@@ -118,7 +119,9 @@ def term_page(reader: Reader, term: Term) -> Response:
         kind=reader.phrase(f"term.{term.kind}"),
         texts=texts,
         parents=[reader.show_iri(iri) for iri in term.parents],
-        children=[_branch(reader, reader.vocabulary.terms[iri], set(), deep=False) for iri in reader.by_label(term.children)],
+        children=[
+            _branch(reader, reader.vocabulary.terms[iri], set(), deep=False) for iri in reader.by_label(term.children)
+        ],
         axioms=_axioms(reader, facts),
         characteristics=[
             reader.phrase(f"axiom.{name}")
@@ -153,7 +156,9 @@ def graph_page(reader: Reader, iri: str) -> Response:
         twins={**twin_addresses(iri), "application/n-quads": f"{path}.nq", "application/trig": f"{path}.trig"},
         iri=iri,
         triples=reader.view.counts()[iri],
-        classes=[(reader.show_iri(row["class"].value), int(row["count"].value)) for row in table.iter_dicts() if "class" in row],
+        classes=[
+            (reader.show(row["class"]), int(row["count"].value)) for row in table.iter_dicts() if "class" in row
+        ],
         graphs=[(reader.show_iri(other), count) for other, count in reader.view.counts().items()],
     )
 

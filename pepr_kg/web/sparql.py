@@ -101,8 +101,6 @@ class Operation:
                 self.format = value
 
 
-@router.api_route("/sparql/", methods=["GET", "POST"], include_in_schema=False)
-@router.api_route("/sparql", methods=["GET", "POST"], include_in_schema=False)
 async def answer_query(request: Request) -> Response:
     """Answer a SPARQL query."""
     started = time.perf_counter()
@@ -248,3 +246,8 @@ async def _hung_up(request: Request) -> None:
     """Return when the caller has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+# Plain routes: what FastAPI would do for each request with the parameters, this module does itself.
+for _path in ("/sparql", "/sparql/"):
+    router.add_route(_path, answer_query, methods=["GET", "POST"], include_in_schema=False)
