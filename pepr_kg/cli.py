@@ -276,7 +276,8 @@ def _build(dataset: Dataset) -> dict[str, Any]:
         "constraints": built.report.constraints,
         "quality_queries": built.report.queries,
         "violations": len(built.report.violations),
-        "warnings": len(built.report.findings) - len(built.report.violations),
+        "warnings": sum(finding.severity == "warning" for finding in built.report.findings),
+        "remarks": sum(finding.severity == "info" for finding in built.report.findings),
     }
 
 

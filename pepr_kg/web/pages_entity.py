@@ -333,7 +333,7 @@ def _disagreements(reader: Reader, entity: NamedNode) -> list[DisagreementShown]
             reader.show_iri(iri), shown(found, "disagreementKind"), shown(found, "firstReading", "secondReading"),
             shown(found, "resolution"),
         )
-        for iri, found in details.items()
+        for iri, found in sorted(details.items())
     ]  # fmt: skip
 
 

@@ -434,3 +434,16 @@ def test_memory_is_bounded(open_site: Callable[..., Site]) -> None:
     assert (reply.status, reply.json()["code"]) == (413, "query-too-large")
     assert "memory" in reply.json()["detail"]
     assert site.query("ASK {}").status == 200
+
+
+def test_a_kept_connection_answers_at_once(server: str) -> None:
+    # Without TCP_NODELAY each answer waits some 40 ms for an acknowledgement that the caller holds back.
+    connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=30)
+    connection.request("GET", "/health")
+    connection.getresponse().read()
+    started = time.monotonic()
+    for _ in range(20):
+        connection.request("GET", "/sparql?query=ASK%7B%7D")
+        assert connection.getresponse().read()
+    assert time.monotonic() - started < 0.6
+    connection.close()
