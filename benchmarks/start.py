@@ -18,6 +18,7 @@ import rdflib
 
 from pepr_kg.build import build, sources
 from pepr_kg.questions import ask, find_question, load_questions
+from pepr_kg.resources import read_query
 from pepr_kg.store import Dataset, View
 
 RUNS = 5
@@ -46,8 +47,8 @@ def sizes(view: View) -> None:
     for row in ask(view, classes, {}, "en").iter_dicts():
         print(f"own terms that are {row['kind'].value.partition('#')[2]}: {row['terms'].value}")
     documents = ask(view, find_question("statements-per-document"), {}, "en")
-    total = sum(int(row["statements"].value) for row in documents.iter_dicts())
-    print(f"statements: {total} in {len(documents)} documents")
+    page, everything = (cell.value for cell in view.select(read_query("pages/page-statements")).rows[0] if cell)
+    print(f"statements: {everything} from {len(documents)} documents, {page} of them of the ANR page")
     questions = load_questions().values()
     print(f"stored queries: {sum(1 for item in questions if not item.finding)}")
 

@@ -79,7 +79,9 @@ def release() -> str:
 
 def etag_of(request: Request, *parts: str) -> str:
     """Return the tag of an answer that depends on the view's version, on the program and on `parts`."""
-    key = "\0".join([view_of(request).version, release(), *parts])
+    view = view_of(request)
+    # The graphs are part of the tag: two callers may see different parts of one version.
+    key = "\0".join([view.version, *(graph.value for graph in view.graphs), release(), *parts])
     return f'"{hashlib.sha256(key.encode()).hexdigest()[:24]}"'
 
 

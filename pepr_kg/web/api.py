@@ -121,9 +121,7 @@ def _xml(table: Table) -> str:
         + "</result>"
         for row in table.iter_dicts()
     )
-    return (
-        f'<?xml version="1.0"?><sparql xmlns="{_RESULTS}"><head>{variables}</head><results>{rows}</results></sparql>'
-    )
+    return f'<?xml version="1.0"?><sparql xmlns="{_RESULTS}"><head>{variables}</head><results>{rows}</results></sparql>'
 
 
 def _xml_term(term: Term) -> str:

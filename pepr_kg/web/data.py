@@ -82,9 +82,7 @@ def _resource(request: Request, path: str) -> Response:
     view, node = view_of(request), _node(path)
     if next(view.quads(node), None) is None:
         raise NotFound(name=node.value)
-    return _negotiated(
-        request, path, suffix, _OFFERS, lambda kind: serialize_triples(description(view, node), kind)
-    )
+    return _negotiated(request, path, suffix, _OFFERS, lambda kind: serialize_triples(description(view, node), kind))
 
 
 def _whole(view: View, node: NamedNode, kind: RdfFormat) -> bytes:
@@ -129,9 +127,7 @@ def _links(address: str, offers: Sequence[Offer], sent: Offer | None) -> str:
     links = [f'<{BASE.rstrip("/")}{address}>; rel="describes"']
     for offer in offers:
         if offer is HTML:
-            links += [
-                f'</{lang}{address}>; rel="alternate"; type="text/html"; hreflang="{lang}"' for lang in LANGUAGES
-            ]
+            links += [f'</{lang}{address}>; rel="alternate"; type="text/html"; hreflang="{lang}"' for lang in LANGUAGES]
         elif offer is not sent:
             relation = "describedby" if sent is None else "alternate"
             links.append(f'<{address}.{offer.suffix}>; rel="{relation}"; type="{offer.media_type}"')
