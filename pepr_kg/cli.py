@@ -95,7 +95,7 @@ def cli() -> None:
 def check(reason: bool, kind: str) -> None:
     """Check the ontology's files."""
     found = check_ontology(ontology_dir(), shapes_dir(), queries_dir())
-    findings = [{"file": str(item.path), "message": item.message(_LANG)} for item in found]
+    findings = [{"file": _nearby(item.path), "message": item.message(_LANG)} for item in found]
     if reason:
         from pepr_kg.reasoning import reason_over  # noqa: PLC0415  starts Java, an optional extra
 
@@ -150,6 +150,7 @@ def validate_command(files: tuple[Path, ...], data: Path, kind: str) -> None:
     """Validate the dataset, or what it would be with the files added."""
     dataset = Dataset(data)
     started = time.perf_counter()
+    _tell(_("progress.validate"))
     if files:
         reports: list[Report] = []
         with dataset.change(who="pepr-kg validate", source="") as change:
@@ -266,7 +267,7 @@ def _build(dataset: Dataset) -> dict[str, Any]:
         late = time.perf_counter() - started > _PATIENCE_SECONDS
         if step not in said and (late or step == "validate"):
             said.add(step)
-            click.echo(_(f"progress.{step}", value=value), err=True)
+            _tell(_(f"progress.{step}", value=value))
 
     built = build(dataset, tell)
     return {
@@ -314,6 +315,11 @@ def _list_questions(lang: str, kind: str) -> str:
     return "\n".join(f"{name:{width}}  {question.title[lang]}" for name, question in questions.items())
 
 
+def _nearby(path: Path) -> str:
+    """Return a path as it is shorter to read: from here, where it lies below."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def _parameters(arguments: list[str]) -> dict[str, str]:
     """Return `--name value` and `--name=value` as a mapping."""
     found: dict[str, str] = {}
@@ -333,7 +339,14 @@ def _graph(name: str) -> NamedNode:
         raise click.UsageError(_("graph.bad", name=name)) from error
 
 
+def _tell(text: str) -> None:
+    """Say what takes its time, to a person only: what a program reads stays whole."""
+    if sys.stderr.isatty():
+        click.echo(text, err=True)
+
+
 def _refuse(view: View) -> None:
+    _tell(_("progress.validate"))
     report = validate(view)
     if not report.conforms:
         raise ValidationRefused(violations=len(report.violations), report=report)

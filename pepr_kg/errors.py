@@ -13,7 +13,8 @@ French and English; it also derives from the builtin that a Python caller would 
     │   ├── DataSyntaxError        file, line, column
     │   ├── UnknownFormat
     │   ├── DataUnreadable
-    │   └── ValidationRefused      carries the report
+    │   ├── ValidationRefused      carries the report
+    │   └── ReasoningFailed
     ├── DatasetError (OSError)
     │   ├── DatasetMissing
     │   ├── DatasetReadOnly
@@ -196,6 +197,17 @@ class ValidationRefused(DataError):
     sentences = {
         "en": "The data was refused: {violations} violation(s) of the shapes. Nothing was changed.",
         "fr": "Les données ont été refusées : {violations} violation(s) des formes. Rien n’a été modifié.",
+    }
+
+
+class ReasoningFailed(DataError):
+    """Java could not read the ontology, or stopped."""
+
+    code, http_status = "reasoning-failed", 500
+    titles = {"en": "Reasoning failed", "fr": "Échec du raisonnement"}
+    sentences = {
+        "en": "The reasoner could not read the ontology: {detail}",
+        "fr": "Le raisonneur n’a pas pu lire l’ontologie : {detail}",
     }
 
 

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pepr_kg.errors import DataError, MissingExtra
+from pepr_kg.errors import MissingExtra, ReasoningFailed
 from pepr_kg.namespaces import ONTOLOGY, ONTOLOGY_GRAPH
 from pepr_kg.store import Literal, NamedNode, RdfFormat, Triple, parse_file, serialize_triples
 
@@ -62,17 +62,6 @@ _SENTENCES: Final = {
         "fr": "Hors du profil OWL 2 DL ({kind}) : {axiom}",
     },
 }
-
-
-class ReasoningFailed(DataError):
-    """Java could not read the ontology, or stopped."""
-
-    code, http_status = "reasoning-failed", 500
-    titles = {"en": "Reasoning failed", "fr": "Échec du raisonnement"}
-    sentences = {
-        "en": "The reasoner could not read the ontology: {detail}",
-        "fr": "Le raisonneur n’a pas pu lire l’ontologie : {detail}",
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pepr_kg import reasoning
-from pepr_kg.errors import MissingExtra
-from pepr_kg.reasoning import Reasoning, ReasoningFailed, merge, reason, reason_over
+from pepr_kg.errors import MissingExtra, ReasoningFailed
+from pepr_kg.reasoning import Reasoning, merge, reason, reason_over
 from pepr_kg.resources import ontology_dir
 
 PEPR = "https://w3id.org/pepr-santenum/ontology/"

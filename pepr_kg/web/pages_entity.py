@@ -9,8 +9,10 @@ from fastapi import Response
 
 from pepr_kg.errors import NotFound
 from pepr_kg.namespaces import GRAPH, ID, PEPR, PREFIXES, expand, shrink
-from pepr_kg.store import Literal, NamedNode, Term
+from pepr_kg.store import BlankNode, Literal, NamedNode, Term
+from pepr_kg.web.axioms import Token, facet
 from pepr_kg.web.pages_frame import Crumb, Reader, Shown, sort_key, twin_addresses
+from pepr_kg.web.pages_trees import scheme_tree
 
 _P: Final = PEPR
 _RDF_TYPE: Final = PREFIXES["rdf"] + "type"
@@ -18,6 +20,7 @@ _IDENTIFIER: Final = PREFIXES["dcterms"] + "identifier"
 _TITLE: Final = PREFIXES["dcterms"] + "title"
 _LABEL: Final = PREFIXES["rdfs"] + "label"
 _DEFINITION: Final = PREFIXES["skos"] + "definition"
+_SCHEME: Final = PREFIXES["skos"] + "ConceptScheme"
 _SOURCE: Final = PREFIXES["prov"] + "hadPrimarySource"
 
 # Said at the head of the page, hence not again below.
@@ -83,10 +86,11 @@ class StatementShown:
 
 @dataclass(slots=True)
 class Value:
-    """A value of a fact and the numbers of its footnotes."""
+    """A value of a fact and the numbers of its footnotes; a node without a name is written in `tokens`."""
 
     shown: Shown
     notes: list[int] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -127,7 +131,8 @@ def entity_page(reader: Reader, iri: str) -> Response:
     facts: dict[str, list[dict[str, Term]]] = defaultdict(list)
     for row in rows:
         facts[row["property"].value].append(row)
-    is_statement = _P + "Statement" in {row["value"].value for row in facts.get(_RDF_TYPE, ())}
+    types = {row["value"].value for row in facts.get(_RDF_TYPE, ())}
+    is_statement, is_scheme = _P + "Statement" in types, _SCHEME in types
     bound = {"statement": entity} if is_statement else {"entity": entity}
     statements = read_statements(reader, "statements", bound)
     naming = [] if is_statement else read_statements(reader, "statements-naming", bound)
@@ -135,6 +140,8 @@ def entity_page(reader: Reader, iri: str) -> Response:
     notes: list[StatementShown] = []
     groups = _facts(reader, facts, about, naming, notes)
     links, via = _incoming(reader, entity, naming, notes)
+    if is_scheme:  # its concepts stand on the page as a tree
+        links = [group for group in links if group.property.short not in {"skos:inScheme", "skos:topConceptOf"} or via]
     not_adopted = [item for item in {item.iri: item for item in (*about, *naming)}.values() if not item.adopted]
     also = [item for item in about if item.adopted and not item.number]
     label = reader.label(iri)
@@ -164,7 +171,8 @@ def entity_page(reader: Reader, iri: str) -> Response:
         not_adopted=not_adopted,
         disagreements=_disagreements(reader, entity),
         sides=read_sides(reader, values.get(_P + "hasSide", ())),
-        quoted=_quoted(reader, entity) if _P + "Document" in {node.value for node in values.get(_RDF_TYPE, ())} else [],
+        scheme=scheme_tree(reader, iri).below if is_scheme else (),
+        quoted=_quoted(reader, entity) if _P + "Document" in types else [],
         links=links,
         via=via,
     )
@@ -265,7 +273,7 @@ def _facts(
             node = row["value"]
             if node in visible:
                 shown = reader.show_figure(node, row) if isinstance(node, NamedNode) else reader.show(node)
-                values[node] = Value(shown)
+                values[node] = Value(shown, tokens=facet(reader, node) if isinstance(node, BlankNode) else [])
         for item in backing.get(predicate, ()):
             said = {*item.details.get(_P + "statesEntity", ()), *item.details.get(_P + "statesValue", ())} & held
             if said:

@@ -34,6 +34,7 @@ DOWNLOADS: Final[Mapping[str, str]] = {
 }
 
 _XSD: Final = PREFIXES["xsd"]
+_BUILT_IN: Final = tuple(PREFIXES[name] for name in ("rdf", "rdfs", "owl", "sh"))
 _DATES: Final = frozenset({_XSD + "date", _XSD + "gYearMonth", _XSD + "gYear"})
 _NUMBERS: Final = frozenset(_XSD + name for name in ("integer", "decimal", "int", "long", "nonNegativeInteger"))
 
@@ -112,8 +113,14 @@ class Reader:
         return self.view.select(read_query(f"pages/{name}"), bindings)
 
     def label(self, iri: str) -> Label:
-        """Return the label of a thing in the reader's language if it has one."""
-        return self.vocabulary.label(iri, self.lang)
+        """Return the label of a thing in the reader's language if it has one.
+
+        Words of RDF, OWL and SHACL, which no graph of ours describes, have theirs in `locales/`.
+        """
+        label = self.vocabulary.label(iri, self.lang)
+        if not label.lang and iri not in self.vocabulary.labels and iri.startswith(_BUILT_IN):
+            return Label(texts().texts[self.lang].get(f"name.{shrink(iri)}", label.text), "")
+        return label
 
     def href(self, iri: str) -> str | None:
         """Return the address of the page about a thing, or None if there is none here."""

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from fastapi import Response
@@ -17,6 +17,7 @@ from pepr_kg.vocabulary import Term, TermKind
 from pepr_kg.web.axioms import Token, expression, facet, is_plain, phrase_or
 from pepr_kg.web.pages_entity import page_links, page_of
 from pepr_kg.web.pages_frame import Crumb, Reader, Shown, twin_addresses
+from pepr_kg.web.pages_trees import scheme_tree, term_tree
 
 _RDF, _RDFS, _OWL, _SKOS, _SH = (PREFIXES[name] for name in ("rdf", "rdfs", "owl", "skos", "sh"))
 _LABEL: Final = _RDFS + "label"
@@ -45,17 +46,6 @@ _KINDS: Final[tuple[TermKind, ...]] = ("class", "object-property", "datatype-pro
 
 
 @dataclass(slots=True)
-class Branch:
-    """A line of a tree and what is below it."""
-
-    shown: Shown
-    count: int
-    below: list["Branch"] = field(default_factory=list)
-    own: bool = True
-    definition: str = ""
-
-
-@dataclass(slots=True)
 class Constraint:
     """What one shape asks: of which class, on which path, how strictly, with which message."""
 
@@ -72,7 +62,7 @@ class Constraint:
 def ontology_page(reader: Reader) -> Response:
     """Return the page of the trees: classes, properties, concept schemes."""
     trees = [
-        (kind, [_branch(reader, term, set()) for term in reader.vocabulary.roots(kind)],
+        (kind, [term_tree(reader, term) for term in reader.vocabulary.roots(kind)],
          sum(1 for term in reader.vocabulary.terms.values() if term.kind == kind and term.own))
         for kind in _KINDS
     ]  # fmt: skip
@@ -86,7 +76,7 @@ def ontology_page(reader: Reader) -> Response:
         crumbs=[_home(reader), Crumb(reader.phrase("nav.ontology"))],
         twins=twin_addresses(ONTOLOGY),
         trees=trees,
-        schemes=[_scheme(reader, iri) for iri in reader.by_label(reader.vocabulary.concept_schemes())],
+        schemes=[scheme_tree(reader, iri) for iri in reader.by_label(reader.vocabulary.concept_schemes())],
         modules=modules,
     )
 
@@ -120,7 +110,7 @@ def term_page(reader: Reader, term: Term) -> Response:
         texts=texts,
         parents=[reader.show_iri(iri) for iri in term.parents],
         children=[
-            _branch(reader, reader.vocabulary.terms[iri], set(), deep=False) for iri in reader.by_label(term.children)
+            term_tree(reader, reader.vocabulary.terms[iri], deep=False) for iri in reader.by_label(term.children)
         ],
         axioms=_axioms(reader, facts),
         characteristics=[
@@ -164,9 +154,12 @@ def graph_page(reader: Reader, iri: str) -> Response:
 
 
 def questions_using(term: Term) -> list[Question]:
-    """Return the stored queries whose text names the term."""
+    """Return the stored queries whose text names the term, or which ask for one of its kind."""
     sought = re.compile(rf"(?<![\w:-]){re.escape(term.curie)}(?![\w-])|<{re.escape(term.iri)}>")
-    return [question for question in load_questions().values() if sought.search(question.sparql)]
+    return [
+        question for question in load_questions().values()
+        if sought.search(question.sparql) or any(term.iri == parameter.of_class for parameter in question.parameters)
+    ]  # fmt: skip
 
 
 _CHARACTERISTICS: Final = frozenset(
@@ -189,30 +182,6 @@ def _term_crumbs(reader: Reader, term: Term) -> list[Crumb]:
         shown = reader.show_iri(current.iri)
         above.append(Crumb(shown.text, shown.href))
     return [*way, *reversed(above), Crumb(reader.label(term.iri).text)]
-
-
-def _branch(reader: Reader, term: Term, seen: set[str], *, deep: bool = True) -> Branch:
-    children = [reader.vocabulary.terms[iri] for iri in reader.by_label(term.children) if iri not in seen]
-    below = [_branch(reader, child, {*seen, term.iri}) for child in children] if deep else []
-    return Branch(reader.show_iri(term.iri), term.total, below, term.own)
-
-
-def _scheme(reader: Reader, iri: str) -> Branch:
-    concepts = set(reader.vocabulary.concepts(iri))
-    below: dict[str, list[str]] = defaultdict(list)
-    tops = []
-    for concept in concepts:
-        broader = [other for other in reader.vocabulary.above(concept, "skos:broader") if other in concepts]
-        for other in broader:
-            below[other].append(concept)
-        if not broader:
-            tops.append(concept)
-
-    def branch(concept: str, seen: frozenset[str]) -> Branch:
-        inner = [branch(other, seen | {concept}) for other in reader.by_label(below[concept]) if other not in seen]
-        return Branch(reader.show_iri(concept), 0, inner)
-
-    return Branch(reader.show_iri(iri), len(concepts), [branch(top, frozenset()) for top in reader.by_label(tops)])
 
 
 def _axioms(reader: Reader, facts: Mapping[str, list[Node]]) -> list[tuple[str, list[list[Token]]]]:
