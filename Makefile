@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DATA ?= data
-PORT ?= 8000
+DATA := data
+PORT := 8000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run build test check bench-start lock clean
@@ -25,10 +25,10 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 setup: $(VENV)/.dev ## Set everything up, into .venv
 
 run: $(VENV)/.run ## Set up, build the dataset, validate it, serve it on http://127.0.0.1:8000
-	@$(BIN)/pepr-kg serve --data $(DATA) --port $(PORT)
+	@$(BIN)/pepr-kg serve --data "$(DATA)" --port $(PORT)
 
 build: $(VENV)/.run ## Build and validate the dataset without serving it
-	@$(BIN)/pepr-kg build --data $(DATA)
+	@$(BIN)/pepr-kg build --data "$(DATA)"
 
 test: $(VENV)/.dev ## Set up and run everything that CI runs
 	$(BIN)/ruff check .
@@ -49,4 +49,4 @@ lock: $(VENV)/.dev ## Pin the newest versions of all dependencies, with hashes
 	  --allow-unsafe --no-header --all-extras --output-file requirements-dev.txt pyproject.toml
 
 clean: ## Remove what was set up and built
-	rm -rf $(VENV) $(DATA) dist .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) data dist .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -44,7 +44,7 @@ def inputs_digest() -> str:
     digest = hashlib.sha256()
     checks = sorted((queries_dir() / "quality").glob("*.rq"))
     for path in [*(path for paths in sources().values() for path in paths), *checks]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        digest.update("/".join(path.parts[-2:]).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -16,17 +17,17 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from pepr_kg import __version__
-from pepr_kg.build import build, is_current
+from pepr_kg.build import build, is_current, sources
 from pepr_kg.checks import check_ontology
-from pepr_kg.errors import PeprError, PortInUse, ValidationRefused
+from pepr_kg.errors import GraphReserved, PeprError, PortInUse, ValidationRefused
 from pepr_kg.language import LANGUAGES, catalogue, choose
 from pepr_kg.namespaces import GRAPH
 from pepr_kg.questions import ask, find_question, load_questions, render
 from pepr_kg.rdf import SUFFIXES
 from pepr_kg.resources import ontology_dir, queries_dir, read_query, shapes_dir
 from pepr_kg.settings import Settings
-from pepr_kg.store import Dataset, NamedNode, View
-from pepr_kg.validation import Report, validate
+from pepr_kg.store import Dataset, NamedNode, View, parse_file
+from pepr_kg.validation import validate
 
 _TEXTS = catalogue(Path(__file__).parent / "locales")
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -53,27 +54,38 @@ class _Formatter(click.HelpFormatter):
         super().write_usage(prog, args, prefix or _("help.usage"))
 
     def write_heading(self, heading: str) -> None:
-        super().write_heading({"Options": _("help.options"), "Commands": _("help.commands")}.get(heading, heading))
+        text = {"Options": _("help.options"), "Commands": _("help.commands")}.get(heading, heading)
+        self.write(f"{'':>{self.current_indent}}{text}{_('help.colon')}\n")
 
 
 class _Context(click.Context):
     formatter_class = _Formatter
 
 
+def _name_options(command: click.Command) -> None:
+    """Put the word for options, in every usage line, into the reader's language."""
+    command.options_metavar = _("metavar.options")
+
+
 click.Command.context_class = _Context
 click.Group.context_class = _Context
 
 
+def _by_default(key: str, value: object) -> str:
+    """Return an option's help with its default; click would say it in English."""
+    return f"{_(key)} {_('option.default', value=value)}"
+
+
 def _data_option(function: _Command) -> _Command:
     return click.option(
-        "--data", "data", type=click.Path(path_type=Path, file_okay=False), default=Settings().data_dir,
-        envvar="PEPR_KG_DATA_DIR", show_default=True, help=_("option.data"),
+        "--data", "data", type=click.Path(path_type=Path), default=Settings().data_dir,
+        envvar="PEPR_KG_DATA_DIR", help=_by_default("option.data", Settings().data_dir),
     )(function)  # fmt: skip
 
 
 def _format_option(*names: str) -> Callable[[_Command], _Command]:
     return click.option(
-        "--format", "kind", type=click.Choice(names), default=names[0], show_default=True, help=_("option.format")
+        "--format", "kind", type=click.Choice(names), default=names[0], help=_by_default("option.format", names[0])
     )
 
 
@@ -81,7 +93,7 @@ def _help_option(function: _Command) -> _Command:
     return click.help_option("--help", "-h", help=_("option.help"))(function)
 
 
-@click.group(help=_("help.main"), epilog=_("help.epilog"))
+@click.group(help=_("help.main"), epilog=_("help.epilog"), subcommand_metavar=_("metavar.command"))
 @click.version_option(__version__, prog_name="pepr-kg", help=_("option.version"))
 @_help_option
 def cli() -> None:
@@ -124,21 +136,27 @@ def build_command(data: Path, kind: str) -> None:
 
 @cli.command(help=_("help.load"))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar=_("metavar.files"))
-@click.option("--graph", required=True, help=_("option.graph"))
+@click.option("--graph", help=_("option.graph"))
 @_data_option
 @_format_option("text", "json")
 @_help_option
-def load(files: tuple[Path, ...], graph: str, data: Path, kind: str) -> None:
+def load(files: tuple[Path, ...], graph: str | None, data: Path, kind: str) -> None:
     """Load RDF files as one change: all or nothing."""
+    if graph is None:
+        raise click.UsageError(_("click.missing", name="--graph"))
     name = _graph(graph)
+    quads = [quad for path in files for quad in parse_file(path, name)]
+    graphs = sorted({quad.graph_name.value for quad in quads if isinstance(quad.graph_name, NamedNode)})
+    for reserved in {name.value, *graphs} & set(sources()):
+        raise GraphReserved(graph=reserved)
     with Dataset(data).change(who=os.environ.get("USER", "pepr-kg"), source=", ".join(map(str, files))) as change:
-        count = sum(change.load(path, name) for path in files)
+        count = change.add(quads)
         view = change.commit(_refuse)
-    done = {"graph": name.value, "new_triples": count, "version": view.version}
+    done = {"graphs": graphs, "new_triples": count, "version": view.version}
     if kind == "json":
         _show_json(done)
     else:
-        click.echo(_("load.done", **done))
+        click.echo(_("load.done", **{**done, "graphs": ", ".join(graphs) or name.value}))
 
 
 @cli.command("validate", help=_("help.validate"))
@@ -148,18 +166,13 @@ def load(files: tuple[Path, ...], graph: str, data: Path, kind: str) -> None:
 @_help_option
 def validate_command(files: tuple[Path, ...], data: Path, kind: str) -> None:
     """Validate the dataset, or what it would be with the files added."""
-    dataset = Dataset(data)
+    view = Dataset(data).view()
     started = time.perf_counter()
     _tell(_("progress.validate"))
     if files:
-        reports: list[Report] = []
-        with dataset.change(who="pepr-kg validate", source="") as change:
-            for path in files:
-                change.load(path, NamedNode(GRAPH + "candidate"))
-            change.inspect(lambda view: reports.append(validate(view)))
-        report = reports[0]
-    else:
-        report = validate(dataset.view())
+        candidate = NamedNode(GRAPH + "candidate")
+        view = view.plus(quad for path in files for quad in parse_file(path, candidate))
+    report = validate(view)
     if kind == "json":
         _show_json(report.to_dict())
     elif kind == "turtle":
@@ -173,7 +186,7 @@ def validate_command(files: tuple[Path, ...], data: Path, kind: str) -> None:
 @cli.command(help=_("help.query"), context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
              add_help_option=False)  # fmt: skip
 @click.argument("name", required=False, metavar=_("metavar.question"))
-@click.option("--lang", type=click.Choice(LANGUAGES), default=_LANG, show_default=True, help=_("option.lang"))
+@click.option("--lang", type=click.Choice(LANGUAGES), default=_LANG, help=_by_default("option.lang", _LANG))
 @click.option("--help", "-h", "asks_help", is_flag=True, help=_("option.help"))
 @_data_option
 @_format_option("table", "csv", "json", "markdown")
@@ -182,6 +195,8 @@ def query(  # noqa: PLR0917  click passes them by name
     context: click.Context, name: str | None, lang: str, asks_help: bool, data: Path, kind: str
 ) -> None:
     """Answer a stored query, or list them all."""
+    if name is not None and name.startswith("-"):
+        raise click.UsageError(_("query.bad.parameter", argument=name))
     if name is None:
         click.echo(context.get_help() if asks_help else _list_questions(lang, kind))
         return
@@ -204,17 +219,26 @@ def export(graph: str | None, output: Path | None, data: Path, kind: str) -> Non
     rdf = SUFFIXES["jsonld" if kind == "json" else kind]
     if graph is None and not rdf.supports_datasets:
         raise click.UsageError(_("export.needs.graph", kind=kind))
-    document = Dataset(data).view().dump(rdf, _graph(graph) if graph else None)
-    if output:
-        output.write_bytes(document)
-    else:
+    view = Dataset(data).view()
+    name = _graph(graph) if graph else None
+    if name is not None and name not in view.graphs:
+        known = ", ".join(item.value.removeprefix(GRAPH) for item in view.graphs)
+        raise click.UsageError(_("export.unknown.graph", graph=graph, known=known))
+    document = view.dump(rdf, name)
+    if output is None:
         sys.stdout.buffer.write(document)
+        return
+    try:
+        output.write_bytes(document)
+    except OSError as error:
+        raise click.UsageError(_("export.unwritable", path=output, detail=error.strerror)) from error
 
 
 @cli.command(help=_("help.serve"))
-@click.option("--host", default=Settings().host, envvar="PEPR_KG_HOST", show_default=True, help=_("option.host"))
+@click.option("--host", default=Settings().host, envvar="PEPR_KG_HOST",
+              help=_by_default("option.host", Settings().host))  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=Settings().port, envvar="PEPR_KG_PORT",
-              show_default=True, help=_("option.port"))  # fmt: skip
+              help=_by_default("option.port", Settings().port))  # fmt: skip
 @_data_option
 @_format_option("text", "json")
 @_help_option
@@ -222,7 +246,8 @@ def serve(host: str, port: int, data: Path, kind: str) -> None:
     """Serve the dataset; build it first where it is missing or its files have changed."""
     settings = replace(Settings.from_environment(), host=host, port=port, data_dir=data)
     listener = _listen(host, port)  # before the build: a port in use is said at once
-    address = f"http://{host}:{listener.getsockname()[1]}"
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}"
     dataset = Dataset(data)
     if is_current(dataset):
         view = dataset.view()
@@ -238,25 +263,61 @@ def serve(host: str, port: int, data: Path, kind: str) -> None:
     sys.stdout.flush()
     from pepr_kg.web.server import run  # noqa: PLC0415  FastAPI takes half a second that other commands do not need
 
-    run(settings, dataset, listener)
+    with suppress(KeyboardInterrupt):  # Ctrl+C is how a person stops it
+        run(settings, dataset, listener)
+
+
+for _command in (cli, *cli.commands.values()):
+    _name_options(_command)
 
 
 def main() -> NoReturn:
     """Run the command line; a failure is one sentence in the reader's language and exit code 2."""
+    code = 2
     try:
-        cli(prog_name="pepr-kg")
+        # Not cli.main(): it turns errors into English text and a closed pipe into exit code 1.
+        with cli.make_context("pepr-kg", sys.argv[1:]) as context:
+            cli.invoke(context)
+        code = 0
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
     except ValidationRefused as error:
         click.echo(error.details["report"].to_text(_LANG), err=True)  # type: ignore[attr-defined]
         click.echo(error.message(_LANG), err=True)
-        sys.exit(1)
+        code = 1
     except PeprError as error:
         click.echo(f"pepr-kg: {error.message(_LANG)}", err=True)
-        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(f"pepr-kg: {_misuse(error)}", err=True)
+    except (KeyboardInterrupt, click.Abort):
+        code = 130
     except BrokenPipeError:
-        # The reader went away (`| head`): nothing is wrong.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        sys.exit(0)
-    sys.exit(0)
+        # The reader went away (`| head`): nothing is wrong. Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        click.echo(f"pepr-kg: {_('system.error', detail=error)}", err=True)
+    sys.exit(code)
+
+
+def _misuse(error: click.ClickException) -> str:
+    """Return what is wrong with the command line, in the reader's language."""
+    context = getattr(error, "ctx", None)
+    hint = _("click.hint", command=context.command_path if context else "pepr-kg")
+    match error:
+        case click.NoSuchOption():
+            text = _("click.no.such.option", name=error.option_name)
+        case click.MissingParameter():
+            text = _("click.missing", name=error.param.human_readable_name if error.param else "")
+        case click.BadParameter() if error.param is not None:
+            choices = getattr(error.param.type, "choices", ())
+            known = _("click.choices", choices=", ".join(map(str, choices))) if choices else ""
+            text = _("click.bad.value", name=error.param.opts[0]) + known
+        case _ if error.message.startswith("No such command"):
+            text = _("click.no.such.command", name=error.message.partition("'")[2].partition("'")[0])
+        case _:
+            text = error.message
+    return f"{text} {hint}"
 
 
 def _build(dataset: Dataset) -> dict[str, Any]:

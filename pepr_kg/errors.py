@@ -13,6 +13,8 @@ French and English; it also derives from the builtin that a Python caller would 
     │   ├── DataSyntaxError        file, line, column
     │   ├── UnknownFormat
     │   ├── DataUnreadable
+    │   ├── UnsupportedData
+    │   ├── GraphReserved
     │   ├── ValidationRefused      carries the report
     │   └── ReasoningFailed
     ├── DatasetError (OSError)
@@ -189,6 +191,28 @@ class DataUnreadable(DataError):
     }
 
 
+class UnsupportedData(DataError):
+    """A file holds something that is not taken in. Fields: path, detail."""
+
+    code, http_status = "unsupported-data", 422
+    titles = {"en": "Data not taken in", "fr": "Données non acceptées"}
+    sentences = {
+        "en": "{path}: {detail}. Nothing was changed.",
+        "fr": "{path} : {detail}. Rien n’a été modifié.",
+    }
+
+
+class GraphReserved(DataError):
+    """A graph that only a build writes. Field: graph."""
+
+    code, http_status = "graph-reserved", 409
+    titles = {"en": "Graph of the program", "fr": "Graphe du programme"}
+    sentences = {
+        "en": "{graph} is made from the program's own files and would lose what you load. Load into another graph, or edit those files.",
+        "fr": "{graph} est fait des fichiers du programme et perdrait ce que vous y chargez. Chargez dans un autre graphe, ou modifiez ces fichiers.",
+    }
+
+
 class ValidationRefused(DataError):
     """A change does not satisfy the shapes. Fields: violations (a number), report."""
 
@@ -261,8 +285,8 @@ class DatasetDamaged(DatasetError):
     code = "dataset-damaged"
     titles = {"en": "Damaged dataset", "fr": "Jeu de données endommagé"}
     sentences = {
-        "en": "The dataset in {path} cannot be opened ({detail}). Build it again with: pepr-kg build --data {path}",
-        "fr": "Le jeu de données de {path} ne s’ouvre pas ({detail}). Reconstruisez-le : pepr-kg build --data {path}",
+        "en": "The dataset in {path} cannot be opened ({detail}). Move the folder aside, then: pepr-kg build --data {path}",
+        "fr": "Le jeu de données de {path} ne s’ouvre pas ({detail}). Mettez le dossier de côté, puis : pepr-kg build --data {path}",
     }
 
 

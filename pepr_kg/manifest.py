@@ -6,6 +6,7 @@
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -56,7 +57,10 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write the manifest of the version in `folder`."""
-        (folder / _FILE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        with (folder / _FILE).open("w", encoding="utf-8") as file:
+            json.dump(asdict(self), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _software() -> str:

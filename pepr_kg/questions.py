@@ -36,6 +36,7 @@ from pepr_kg.store import BlankNode, Literal, NamedNode, Table, Term, View
 
 GROUPS: Final = ("programme", "data", "twin", "quality")  # folders of `queries/`, in the order of the list
 
+_DIGITS: Final = 30  # before and after the point of a decimal parameter
 _XSD: Final = PREFIXES["xsd"]
 _PARAMETER: Final = re.compile(
     r"(?P<name>\w+)\s+(?:iri\s+(?P<class>\S+)|(?P<type>string|integer|decimal|date|lang))"
@@ -47,6 +48,7 @@ _EXPECTED: Final[Mapping[str, Mapping[str, str]]] = {
         "en": "an IRI or a short form such as project:smatch",
         "fr": "une IRI ou une forme courte telle que project:smatch",
     },
+    "string": {"en": "a text in Unicode", "fr": "un texte en Unicode"},
     "integer": {"en": "a whole number", "fr": "un nombre entier"},
     "decimal": {"en": "a number such as 12.5", "fr": "un nombre tel que 12.5"},
     "date": {"en": "a date such as 2024-03-06", "fr": "une date telle que 2024-03-06"},
@@ -69,7 +71,8 @@ class Parameter:
         try:
             return _TERMS[self.kind](value.strip())
         except (ValueError, InvalidOperation, UnknownPrefix) as error:
-            raise ParameterTypeError(parameter=self.name, value=value, expected=_EXPECTED[self.kind]) from error
+            shown = value.encode("utf-8", "replace").decode()
+            raise ParameterTypeError(parameter=self.name, value=shown, expected=_EXPECTED[self.kind]) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,8 @@ def _integer(value: str) -> Literal:
 
 def _decimal(value: str) -> Literal:
     number = Decimal(value)
-    if not number.is_finite():
+    # 1e300000000 is twelve characters that would become 300 million digits.
+    if not number.is_finite() or abs(number.adjusted()) > _DIGITS or len(value) > 2 * _DIGITS:
         raise ValueError(value)
     return Literal(f"{number:f}", datatype=NamedNode(_XSD + "decimal"))
 

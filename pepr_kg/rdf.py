@@ -28,7 +28,7 @@ from pyoxigraph import (
     serialize,
 )
 
-from pepr_kg.errors import DataSyntaxError, DataUnreadable, UnknownFormat
+from pepr_kg.errors import DataSyntaxError, DataUnreadable, UnknownFormat, UnsupportedData
 from pepr_kg.namespaces import PREFIXES
 
 Term = NamedNode | BlankNode | Literal
@@ -44,6 +44,15 @@ SUFFIXES: Final[Mapping[str, RdfFormat]] = {
     "owl": RdfFormat.RDF_XML,
 }
 
+_TRIPLE_TERM: Final = {
+    "en": "it holds a triple term of RDF 1.2, which the shapes cannot check; write a pepr:Statement",
+    "fr": "il contient un triplet imbriqué (RDF 1.2) que les formes ne vérifient pas ; écrivez un pepr:Statement",
+}
+_BLANK_GRAPH: Final = {
+    "en": "a graph of it is named by a blank node, so nobody could ask for it; give the graph an IRI",
+    "fr": "l’un de ses graphes est un nœud anonyme, que nul ne peut désigner ; donnez-lui une IRI",
+}
+_UNDECLARED: Final = "a prefix is used that nothing declares"
 _DIGEST_MODULUS: Final = 1 << 256
 _POSITION: Final = re.compile(r"line (\d+),? column (\d+)|at (\d+):(\d+)")
 
@@ -95,20 +104,22 @@ def parse_bytes(data: bytes, kind: RdfFormat, graph: NamedNode, name: str) -> li
 
     quads = []
     try:
-        for quad in parse(data, kind, base_iri=f"urn:x-file:{label}"):
+        for quad in parse(data, kind):
             subject, value, where = quad.subject, quad.object, quad.graph_name
+            if isinstance(subject, Triple) or isinstance(value, Triple):
+                raise UnsupportedData(path=name, detail=_TRIPLE_TERM)
+            if isinstance(where, BlankNode):
+                raise UnsupportedData(path=name, detail=_BLANK_GRAPH)
             if isinstance(subject, BlankNode):
                 subject = rename(subject)
             if isinstance(value, BlankNode):
                 value = rename(value)
-            if isinstance(where, DefaultGraph):
-                where = graph
-            elif isinstance(where, BlankNode):
-                where = rename(where)
-            quads.append(Quad(subject, quad.predicate, value, where))
+            quads.append(Quad(subject, quad.predicate, value, graph if isinstance(where, DefaultGraph) else where))
     except SyntaxError as error:
         line, column, detail = syntax_position(error)
         raise DataSyntaxError(path=name, line=line, column=column, detail=detail) from error
+    except UnsupportedData:
+        raise
     except ValueError as error:
         # The parser's word for text that is not UTF-8, or an IRI that is none.
         raise DataSyntaxError(path=name, line=1, column=1, detail=error) from error
@@ -123,7 +134,7 @@ def syntax_position(error: SyntaxError) -> tuple[int, int, str]:
     line, column = numbers or (error.lineno or 1, error.offset or 1)
     detail = _POSITION.sub("", text).replace("Parser error at", "").replace("error : ", "").strip(" :.")
     if "Prefix not found" in detail:
-        detail = "a prefix is used that nothing declares"
+        detail = _UNDECLARED
     # Character classes of the grammar say nothing to a person.
     detail = re.sub(r"(?:,\s*)?\[[^\]]*(?:\.\.=|_)[^\]]*\]", "", detail, flags=re.DOTALL).rstrip(" ,.")
     return line, column, detail or "syntax error"

@@ -7,6 +7,7 @@ command-line option where there is one, or by the caller.
 8123
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -27,23 +28,30 @@ class Settings:
     host: str = field(default="127.0.0.1", metadata={
         "en": "Address that the server listens on.", "fr": "Adresse d’écoute du serveur."})
     port: int = field(default=8000, metadata={
+        "least": 0,
         "en": "Port that the server listens on.", "fr": "Port d’écoute du serveur."})
     query_seconds: float = field(default=10.0, metadata={
+        "least": 0.1,
         "en": "Seconds after which a SPARQL query is stopped.",
         "fr": "Durée en secondes au bout de laquelle une requête SPARQL est arrêtée."})
     query_workers: int = field(default=2, metadata={
+        "least": 1,
         "en": "Processes that answer SPARQL queries.",
         "fr": "Nombre de processus qui répondent aux requêtes SPARQL."})
     query_memory_bytes: int = field(default=4_000_000_000, metadata={
+        "least": 500_000_000,
         "en": "Address space that one query process may take, in bytes.",
         "fr": "Espace d’adressage accordé à un processus de requête, en octets."})
     result_bytes: int = field(default=100_000_000, metadata={
+        "least": 1_000,
         "en": "Largest answer of a SPARQL query, in bytes.",
         "fr": "Taille maximale de la réponse à une requête SPARQL, en octets."})
     request_bytes: int = field(default=1_000_000, metadata={
+        "least": 1_000,
         "en": "Largest body of a request, in bytes.",
         "fr": "Taille maximale du corps d’une requête HTTP, en octets."})
     page_size: int = field(default=50, metadata={
+        "least": 1,
         "en": "Rows shown on one page before the link to the next.",
         "fr": "Nombre de lignes affichées par page."})
 
@@ -60,7 +68,12 @@ class Settings:
             if name in environment:
                 kind = type(getattr(cls(), item.name))
                 try:
-                    chosen[item.name] = kind(environment[name])
+                    value = kind(environment[name])
+                    if not value >= item.metadata.get("least", value) or value == math.inf:
+                        raise ValueError(value)
                 except ValueError as error:
-                    raise BadSetting(name=name, value=environment[name], expected=kind.__name__) from error
+                    least = item.metadata.get("least")
+                    expected = kind.__name__ + (f" >= {least}" if least is not None else "")
+                    raise BadSetting(name=name, value=environment[name], expected=expected) from error
+                chosen[item.name] = value
         return cls(**chosen)

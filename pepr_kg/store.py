@@ -21,50 +21,21 @@ service. A version is deleted when nobody has it open any more.
 """
 
 import fcntl
-import io
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO
-from typing import Literal as OneOf
+from typing import Final
 
-from pyoxigraph import (
-    BlankNode,
-    Literal,
-    NamedNode,
-    Quad,
-    QueryBoolean,
-    QueryResultsFormat,
-    QuerySolutions,
-    QueryTriples,
-    RdfFormat,
-    Store,
-    Triple,
-    Variable,
-)
+from pyoxigraph import BlankNode, Literal, NamedNode, Quad, QueryResultsFormat, RdfFormat, Store, Triple, Variable
 
-from pepr_kg.errors import (
-    DatasetDamaged,
-    DatasetLocked,
-    DatasetMissing,
-    DatasetReadOnly,
-    NotAcceptable,
-    QueryFailed,
-    QuerySyntaxError,
-    QueryTooLarge,
-)
+from pepr_kg.errors import DatasetDamaged, DatasetError, DatasetLocked, DatasetMissing, DatasetReadOnly
 from pepr_kg.manifest import Manifest
-from pepr_kg.rdf import (
-    Table,
-    Term,
-    content_digest,
-    parse_file,
-    serialize_triples,
-    syntax_position,
-)
+from pepr_kg.rdf import Table, Term, content_digest, parse_file, serialize_triples
+from pepr_kg.view import Answer, Form, View, claim_version
 
 __all__ = [
     "Answer", "BlankNode", "Change", "Dataset", "Form", "Literal", "Manifest", "NamedNode", "Quad",
@@ -72,199 +43,8 @@ __all__ = [
     "serialize_triples",
 ]  # fmt: skip
 
-Form = OneOf["solutions", "boolean", "triples"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A query's answer as it leaves: `rows` is None for an RDF or a boolean answer."""
-
-    form: Form
-    media_type: str
-    body: bytes
-
-
-class View:
-    """The dataset as one caller sees it, at one version.
-
-    `graphs` are the named graphs that the caller may read; the default graph of a query is
-    their union. `version` is the content digest: the key of every cache.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        manifest: Manifest,
-        path: Path,
-        graphs: Sequence[NamedNode] | None = None,
-        claim: IO[str] | None = None,
-    ) -> None:
-        self._store = store
-        self._claim = claim  # while it is open, nobody deletes the version
-        self._all = graphs is None
-        self.path = path
-        self.manifest = manifest
-        self.version = manifest.digest
-        named = [graph for graph in store.named_graphs() if isinstance(graph, NamedNode)]
-        self.graphs = tuple(sorted(named, key=str) if graphs is None else graphs)
-
-    @classmethod
-    def open(cls, path: Path, graphs: Sequence[NamedNode] | None = None) -> "View":
-        """Return a view of the version in the folder `path`.
-
-        Raises `DatasetTooNew` or `DatasetDamaged`.
-        """
-        claim = _claim(path, fcntl.LOCK_SH)
-        manifest = Manifest.read(path)
-        try:
-            store = Store.read_only(str(path / "store"))
-        except (OSError, RuntimeError) as error:
-            raise DatasetDamaged(path=path, detail=error) from error
-        return cls(store, manifest, path, graphs, claim)
-
-    def select(self, sparql: str, bindings: Mapping[str, Term] | None = None) -> Table:
-        """Return the table that a SELECT gives.
-
-        `bindings` give variables their values as RDF terms; each such variable must stand in
-        the SELECT clause (Oxigraph's rule). Raises `QuerySyntaxError` or `QueryFailed`.
-        """
-        solutions = self._query(sparql, bindings)
-        if not isinstance(solutions, QuerySolutions):
-            raise QueryFailed(detail="SELECT expected")
-        columns = tuple(variable.value for variable in solutions.variables)
-        try:
-            return Table(columns, tuple(tuple(row) for row in solutions))
-        except (RuntimeError, ValueError, OSError) as error:
-            raise QueryFailed(detail=error) from error
-
-    def ask(self, sparql: str, bindings: Mapping[str, Term] | None = None) -> bool:
-        """Return whether an ASK holds. Raises `QuerySyntaxError` or `QueryFailed`."""
-        return bool(self._query(sparql, bindings))
-
-    def construct(self, sparql: str, bindings: Mapping[str, Term] | None = None) -> list[Triple]:
-        """Return the triples of a CONSTRUCT or DESCRIBE. Raises `QuerySyntaxError` or `QueryFailed`."""
-        triples = self._query(sparql, bindings)
-        if not isinstance(triples, QueryTriples):
-            raise QueryFailed(detail="CONSTRUCT or DESCRIBE expected")
-        return list(triples)
-
-    def quads(
-        self,
-        subject: NamedNode | BlankNode | None = None,
-        predicate: NamedNode | None = None,
-        object: Term | None = None,
-        graph: NamedNode | None = None,
-    ) -> Iterator[Quad]:
-        """Yield the quads that fit the pattern, in the graphs of the view."""
-        graphs = self.graphs if graph is None else [graph] if graph in self.graphs else []
-        for name in graphs:
-            yield from self._store.quads_for_pattern(subject, predicate, object, name)
-
-    def triples(
-        self,
-        subject: NamedNode | BlankNode | None = None,
-        predicate: NamedNode | None = None,
-        object: Term | None = None,
-    ) -> Iterator[Triple]:
-        """Yield the triples that fit the pattern, each once, whatever graphs hold it."""
-        seen = set()
-        for quad in self.quads(subject, predicate, object):
-            if quad.triple not in seen:
-                seen.add(quad.triple)
-                yield quad.triple
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of triples of each graph, by the graph's IRI."""
-        return {graph.value: self.manifest.graphs.get(graph.value, 0) for graph in self.graphs}
-
-    def dump(self, kind: RdfFormat, graph: NamedNode | None = None) -> bytes:
-        """Return a document of one graph, or of all graphs in a format that has graphs (TriG, N-Quads, JSON-LD)."""
-        quads = sorted(self.quads(graph=graph), key=str)
-        return serialize_triples(quads if kind.supports_datasets else [quad.triple for quad in quads], kind)
-
-    def triples_of(self, graph: NamedNode) -> list[Triple]:
-        """Return the triples of one graph."""
-        return [quad.triple for quad in self.quads(graph=graph)]
-
-    def answer(
-        self,
-        sparql: str,
-        media_types: Mapping[Form, str | None],
-        *,
-        default_graphs: Sequence[str] | None = None,
-        named_graphs: Sequence[str] | None = None,
-        dataset_in_text: bool = False,
-        base_iri: str | None = None,
-        limit_bytes: int | None = None,
-    ) -> Answer:
-        """Return the answer to any query as bytes of the media type that `media_types` gives its form.
-
-        The dataset is the graphs given; else the query's own FROM when `dataset_in_text`;
-        else all that the view may read. Raises `QuerySyntaxError`, `QueryFailed`,
-        `QueryTooLarge`, or `NotAcceptable` when the form has no media type.
-        """
-        if default_graphs is None and named_graphs is None:
-            results = self._query(sparql, None, base_iri=base_iri, text=dataset_in_text)
-        else:
-            allowed = set(self.graphs)
-            chosen = [
-                [node for iri in iris or () if (node := NamedNode(iri)) in allowed]
-                for iris in (default_graphs, named_graphs)
-            ]
-            results = self._query(sparql, None, base_iri=base_iri, graphs=(chosen[0], chosen[1]))
-        form: Form = (
-            "solutions" if isinstance(results, QuerySolutions)
-            else "boolean" if isinstance(results, QueryBoolean)
-            else "triples"
-        )  # fmt: skip
-        media_type = media_types[form]
-        if media_type is None:
-            raise NotAcceptable(offered=form)
-        output = _Bounded(limit_bytes)
-        try:
-            if isinstance(results, QueryTriples):
-                kind = RdfFormat.from_media_type(media_type)
-                output.write(serialize_triples(results, kind or RdfFormat.TURTLE))
-            else:
-                results.serialize(output, QueryResultsFormat.from_media_type(media_type))
-        except (RuntimeError, ValueError, OSError) as error:
-            if output.full:
-                raise QueryTooLarge(limit=f"{limit_bytes} bytes") from error
-            raise QueryFailed(detail=error) from error
-        return Answer(form, media_type, output.getvalue())
-
-    def _query(
-        self,
-        sparql: str,
-        bindings: Mapping[str, Term] | None,
-        *,
-        base_iri: str | None = None,
-        text: bool = False,
-        graphs: tuple[list[NamedNode], list[NamedNode]] | None = None,
-    ) -> QuerySolutions | QueryBoolean | QueryTriples:
-        """Run a query on the view's graphs, on `graphs`, or on what its own FROM names (`text`)."""
-        if graphs is None and not self._all:
-            graphs = (list(self.graphs), list(self.graphs))
-        terms: dict[Variable, Term | Triple] | None = (
-            {Variable(name): term for name, term in bindings.items()} if bindings else None
-        )
-        try:
-            if graphs is not None:
-                return self._store.query(
-                    sparql,
-                    base_iri=base_iri,
-                    default_graph=[*graphs[0]],
-                    named_graphs=[*graphs[1]],
-                    substitutions=terms,
-                )
-            return self._store.query(
-                sparql, base_iri=base_iri, use_default_graph_as_union=not text, substitutions=terms
-            )
-        except SyntaxError as error:
-            line, column, detail = syntax_position(error)
-            raise QuerySyntaxError(line=line, column=column, detail=detail) from error
-        except (RuntimeError, ValueError, OSError) as error:
-            raise QueryFailed(detail=error) from error
+_VERSION: Final = re.compile(r"\d{6}-[0-9a-f]{12}")
+_MAKING: Final = "making"  # the version that a writer has in hand
 
 
 class Dataset:
@@ -283,17 +63,43 @@ class Dataset:
         if name is None:
             raise DatasetMissing(path=self.path)
         if self._latest is None or self._latest[0] != name:
-            self._latest = name, View.open(self.path / "versions" / name)
+            try:
+                self._latest = name, View.open(self.path / "versions" / name)
+            except DatasetDamaged:
+                # A writer may have replaced and deleted the version since its name was read.
+                if self.current() == name:
+                    raise
+                return self.view()
         return self._latest[1]
 
     def current(self) -> str | None:
-        """Return the name of the version in service, or None before the first."""
+        """Return the name of the version in service, or None before the first.
+
+        Without its pointer (a writer killed between its last two steps, a file lost) the newest
+        whole version is in service. Raises `DatasetDamaged` for a pointer that names no version.
+        """
         try:
-            return (self.path / "CURRENT").read_text(encoding="utf-8").strip() or None
+            name = (self.path / "CURRENT").read_text(encoding="utf-8").strip()
         except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise DatasetDamaged(path=self.path, detail=error.strerror or error) from error
+            name = ""
+        except (OSError, ValueError) as error:
+            raise DatasetDamaged(path=self.path, detail=error) from error
+        if _VERSION.fullmatch(name):
+            return name
+        if name:
+            raise DatasetDamaged(path=self.path, detail=f"CURRENT: {name!r}")
+        return max(self.versions(), default=None)
+
+    def versions(self) -> list[str]:
+        """Return the names of the whole versions on disk, oldest first."""
+        folder = self.path / "versions"
+        try:
+            return sorted(
+                item.name for item in folder.iterdir()
+                if _VERSION.fullmatch(item.name) and (item / "manifest.json").is_file()
+            )  # fmt: skip
+        except OSError:
+            return []
 
     def change(self, who: str, source: str, inputs: str | None = None) -> "Change":
         """Return a change to be filled and committed; it holds the writer's lock until it ends.
@@ -313,28 +119,29 @@ class Change:
 
     def __init__(self, dataset: Dataset, who: str, source: str, inputs: str | None) -> None:
         self._dataset, self._who, self._source = dataset, who, source
-        versions = dataset.path / "versions"
-        try:
-            versions.mkdir(parents=True, exist_ok=True)
+        self._versions = dataset.path / "versions"
+        self._folder = self._versions / _MAKING
+        self._store: Store | None = None
+        with _writing(dataset.path):
+            self._versions.mkdir(parents=True, exist_ok=True)
             self._lock = (dataset.path / "lock").open("w")
-        except OSError as error:
-            raise DatasetReadOnly(path=dataset.path, detail=error.strerror or error) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
             raise DatasetLocked(path=dataset.path) from error
         try:
-            self._remove_unused(versions)
-            self._folder = versions / "making"
+            # What is there is opened before anything is cleaned away: a damaged dataset loses nothing here.
             before = dataset.view() if dataset.current() is not None else None
             self._digest = before.version if before else "0"
             self._inputs = (before.manifest.inputs if before else "") if inputs is None else inputs
             self._serial = _serial(dataset.current()) + 1
-            self._folder.mkdir()
-            if before:
-                before._store.backup(str(self._folder / "store"))  # noqa: SLF001  the two live in one room
-            self._store: Store | None = Store(str(self._folder / "store"))
+            with _writing(dataset.path):
+                self._remove_unused()
+                self._folder.mkdir()
+                if before:
+                    before._store.backup(str(self._folder / "store"))  # noqa: SLF001  the two rooms share a wall
+                self._store = Store(str(self._folder / "store"))
         except BaseException:
             self._lock.close()
             raise
@@ -350,20 +157,19 @@ class Change:
     def add(self, quads: Iterable[Quad]) -> int:
         """Add quads; return how many were new."""
         store = self._open_store()
-        # Oxigraph rewrites literals when it stores them: the digest is of what is stored.
-        stored = Store()
-        stored.bulk_extend(quads)
-        new = [quad for quad in stored if quad not in store]
-        store.bulk_extend(new)
+        new = [quad for quad in _as_stored(quads) if quad not in store]
+        with _writing(self._dataset.path):
+            store.bulk_extend(new)
         self._digest = f"{content_digest(new, self._digest):064x}"
         return len(new)
 
     def remove(self, quads: Iterable[Quad]) -> int:
         """Remove quads; return how many were there."""
         store = self._open_store()
-        gone = [quad for quad in quads if quad in store]
-        for quad in gone:
-            store.remove(quad)
+        gone = [quad for quad in _as_stored(quads) if quad in store]
+        with _writing(self._dataset.path):
+            for quad in gone:
+                store.remove(quad)
         self._digest = f"{(int(self._digest, 16) - content_digest(gone)) % (1 << 256):064x}"
         return len(gone)
 
@@ -384,27 +190,28 @@ class Change:
         if check:
             check(View(self._open_store(), manifest, self._folder))
         store = self._open_store()
-        store.flush()
-        store.optimize()
-        self._store = None
-        del store
-        manifest.write(self._folder)
-        (self._folder / "claim").touch()
-        name = f"{self._serial:06d}-{manifest.digest[:12]}"
-        self._folder.rename(self._dataset.path / "versions" / name)
-        pointer = self._dataset.path / "CURRENT.new"
-        with pointer.open("w", encoding="utf-8") as file:
-            file.write(name + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        pointer.replace(self._dataset.path / "CURRENT")
+        folder = self._dataset.path
+        with _writing(folder):
+            store.flush()
+            store.optimize()
+            self._store = None
+            del store  # closes the database
+            manifest.write(self._folder)
+            (self._folder / "claim").touch()
+            _sync(self._folder)
+            name = f"{self._serial:06d}-{manifest.digest[:12]}"
+            self._folder.rename(self._versions / name)
+            _sync(self._versions)
+            pointer = folder / "CURRENT.new"
+            with pointer.open("w", encoding="utf-8") as file:
+                file.write(name + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            pointer.replace(folder / "CURRENT")
+            _sync(folder)
         view = self._dataset.view()
         self.drop()
         return view
-
-    def inspect(self, check: Callable[[View], None]) -> None:
-        """Show `check` the dataset as it would be, and keep nothing."""
-        check(View(self._open_store(), self._manifest(), self._folder))
 
     def _manifest(self) -> Manifest:
         store = self._open_store()
@@ -424,7 +231,7 @@ class Change:
         if self._lock.closed:
             return
         self._store = None
-        self._remove_unused(self._dataset.path / "versions")
+        self._remove_unused()
         self._lock.close()
 
     def _open_store(self) -> Store:
@@ -432,48 +239,41 @@ class Change:
             raise ValueError("this change has ended")
         return self._store
 
-    def _remove_unused(self, versions: Path) -> None:
-        """Delete what a killed writer left and the old versions that no reader holds."""
+    def _remove_unused(self) -> None:
+        """Delete what a killed writer left and the old versions that no reader holds; nothing else, ever."""
         current = self._dataset.current()
-        for folder in versions.iterdir():
-            if folder.name == current:
-                continue
-            claim = _claim(folder, fcntl.LOCK_EX)
-            if claim is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for name in self._dataset.versions():
+            if name != current and (claim := claim_version(self._versions / name, fcntl.LOCK_EX)):
+                shutil.rmtree(self._versions / name, ignore_errors=True)
                 claim.close()
 
 
-class _Bounded(io.BytesIO):
-    """A buffer that refuses to grow past its bound."""
-
-    def __init__(self, limit: int | None) -> None:
-        super().__init__()
-        self._limit = limit
-        self.full = False
-
-    def write(self, data: "bytes | bytearray | memoryview") -> int:  # type: ignore[override]  # narrower than any buffer
-        if self._limit is not None and self.tell() + len(data) > self._limit:
-            self.full = True
-            raise OSError("answer too large")
-        return super().write(data)
+def _as_stored(quads: Iterable[Quad]) -> Store:
+    """Return the quads as Oxigraph keeps them: it rewrites literals, and the digest is of what is stored."""
+    stored = Store()
+    stored.bulk_extend(quads)
+    return stored
 
 
-def _claim(folder: Path, kind: int) -> IO[str] | None:
-    """Lock a version: shared while it is read, exclusive to delete it. None if another holds it."""
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses (rights, room, a lost mount) into one sentence."""
     try:
-        file = (folder / "claim").open("a" if kind == fcntl.LOCK_EX else "r")
-    except FileNotFoundError:
-        # A version on read-only media, or one half written: nothing to hold.
-        return None
-    except PermissionError:
-        return None
+        yield
+    except DatasetError:
+        raise
+    except OSError as error:
+        raise DatasetReadOnly(path=path, detail=error.strerror or error) from error
+
+
+def _sync(folder: Path) -> None:
+    """Make what was written in a folder survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _serial(name: str | None) -> int:

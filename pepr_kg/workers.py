@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from pepr_kg import errors
-from pepr_kg.errors import PeprError, QueryFailed, QueryTimeout, QueryTooLarge, ServerBusy
+from pepr_kg.errors import InternalError, PeprError, QueryFailed, QueryTimeout, QueryTooLarge, ServerBusy
+from pepr_kg.language import LANGUAGES, format_number
 from pepr_kg.settings import Settings
 from pepr_kg.store import Answer, Form, NamedNode, View
 
@@ -40,6 +41,21 @@ logger = logging.getLogger(__name__)
 _HEAD: Final = struct.Struct("!IQ")  # length of the JSON, length of the bytes after it
 _GRACE_SECONDS: Final = 1.0  # between the deadline, kept by the server, and the alarm that stands behind it
 _RESTART_SECONDS: Final = 1.0
+_FAREWELL_SECONDS: Final = 0.2  # for a process that fails by itself to leave its own status
+_POLL_SECONDS: Final = 0.01
+
+_TOO_DEEP: Final = {
+    "en": "it is nested too deeply, or chains too many parts; split it into several queries",
+    "fr": "elle est imbriquée trop profondément ou enchaîne trop d’éléments ; répartissez-la en plusieurs requêtes",
+}
+_UNITS: Final = (
+    (10**9, {"en": "GB", "fr": "Go"}),
+    (10**6, {"en": "MB", "fr": "Mo"}),
+    (10**3, {"en": "kB", "fr": "ko"}),
+    (1, {"en": "bytes", "fr": "octets"}),
+)
+_OF_MEMORY: Final = {"en": "{size} of memory", "fr": "{size} de mémoire"}
+_OF_ANSWER: Final = {"en": "{size} for one answer", "fr": "{size} pour une réponse"}
 
 
 class Workers:
@@ -148,9 +164,13 @@ class Workers:
             return QueryTimeout(seconds=self._settings.query_seconds)
         if status == -signal.SIGABRT:
             # What the engine does when it is refused memory.
-            return QueryTooLarge(limit=f"{self._settings.query_memory_bytes} bytes of memory")
-        logger.error("query process %d ended with status %d", worker.process.pid, status)
-        return QueryFailed(detail="the query process ended unexpectedly")
+            return QueryTooLarge(limit=_sized(_OF_MEMORY, self._settings.query_memory_bytes))
+        if status == -signal.SIGSEGV:
+            # The engine reads a query by recursion: a text that is nested too deeply passes the end of its stack.
+            return QueryFailed(detail=_TOO_DEEP)
+        if not self._closed:
+            logger.error("query process %d ended with status %d", worker.process.pid, status)
+        return InternalError()
 
     def _replace(self, worker: "_Worker") -> None:
         self._all.discard(worker)
@@ -167,18 +187,21 @@ class Workers:
         if instead_of:
             await instead_of.kill()
         while not self._closed:
-            worker = await _Worker.launch(self._settings)
-            self._all.add(worker)
+            worker: _Worker | None = None
             try:
+                worker = await _Worker.launch(self._settings)
+                self._all.add(worker)
                 await worker.ready()
-            except ConnectionError:
+            except OSError:
+                # It ended at once, or the system is short of processes, descriptors or memory: that may pass.
                 logger.exception("a query process did not start")
-                self._all.discard(worker)
-                await worker.kill()
-                await asyncio.sleep(_RESTART_SECONDS)
             else:
                 self._release(worker)
                 return
+            if worker:
+                await worker.kill()
+                self._all.discard(worker)
+            await asyncio.sleep(_RESTART_SECONDS)
 
 
 class _Worker:
@@ -193,17 +216,20 @@ class _Worker:
         ours, theirs = socket.socketpair()
         root = str(Path(__file__).resolve().parents[1])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        with theirs:
-            process = subprocess.Popen(  # noqa: S603  our own interpreter and module, numbers as arguments
-                [
-                    sys.executable, "-m", "pepr_kg.workers", str(settings.query_seconds + _GRACE_SECONDS),
-                    str(settings.query_memory_bytes), str(settings.result_bytes),
-                ],
-                stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            )  # fmt: skip
-        loop = asyncio.get_running_loop()
-        _, channel = await loop.create_connection(_Channel, sock=ours)
+        with contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
+            with theirs:
+                process = subprocess.Popen(  # noqa: S603  our own interpreter and module, numbers as arguments
+                    [
+                        sys.executable, "-m", "pepr_kg.workers", str(settings.query_seconds + _GRACE_SECONDS),
+                        str(settings.query_memory_bytes), str(settings.result_bytes),
+                    ],
+                    stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                )  # fmt: skip
+            undo.callback(process.kill)
+            _, channel = await asyncio.get_running_loop().create_connection(_Channel, sock=ours)
+            undo.pop_all()
         return cls(process, channel)
 
     async def ready(self) -> None:
@@ -217,11 +243,13 @@ class _Worker:
     async def kill(self) -> int:
         """Stop the process and return its exit status."""
         self._channel.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            # One that fails by itself needs a moment to leave its own status.
-            return await asyncio.to_thread(self.process.wait, 0.2)
-        self.process.kill()
-        return await asyncio.to_thread(self.process.wait)
+        patience = asyncio.get_running_loop().time() + _FAREWELL_SECONDS
+        # Looked at now and then: a thread that waits may be refused by the very shortage that ended the process.
+        while (status := self.process.poll()) is None:
+            if asyncio.get_running_loop().time() > patience:
+                self.process.kill()
+            await asyncio.sleep(_POLL_SECONDS)
+        return status
 
 
 class _Channel(asyncio.Protocol):
@@ -279,6 +307,23 @@ class _Channel(asyncio.Protocol):
 def _frame(message: Mapping[str, Any], body: bytes = b"") -> bytes:
     header = json.dumps(message).encode()
     return _HEAD.pack(len(header), len(body)) + header + body
+
+
+def _sized(texts: Mapping[str, str], count: int) -> dict[str, str]:
+    """Return a text for each language, with a number of bytes as people read it.
+
+    >>> _sized(_OF_MEMORY, 4_000_000_000)["en"]
+    '4 GB of memory'
+    >>> _sized(_OF_ANSWER, 2_500)["fr"]
+    '2,5\\xa0ko pour une réponse'
+    """
+    unit, names = next((pair for pair in _UNITS if count >= pair[0]), _UNITS[-1])
+    number = f"{round(count / unit, 1):g}" if unit > 1 else count
+    spaces = {"en": " ", "fr": "\u00a0"}
+    return {
+        lang: texts[lang].format(size=f"{format_number(number, lang)}{spaces[lang]}{names[lang]}")
+        for lang in LANGUAGES
+    }
 
 
 def _error_from(header: Mapping[str, Any]) -> PeprError:
@@ -349,16 +394,22 @@ def serve(channel: socket.socket, seconds: float, result_bytes: int) -> None:
                 limit_bytes=result_bytes,
             )
             frame = _frame({"form": answer.form, "media_type": answer.media_type}, answer.body)
+        except QueryTooLarge:
+            frame = _too_large(_OF_ANSWER, result_bytes)
         except PeprError as error:
             frame = _frame({"error": type(error).__name__, "details": _plain(error.details)})
         except MemoryError:
-            frame = _frame({"error": "QueryTooLarge", "details": {"limit": "the memory of a query process"}})
+            frame = _too_large(_OF_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[0])
         signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             channel.sendall(frame)
         except BrokenPipeError:  # the server is gone
             break
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+
+
+def _too_large(texts: Mapping[str, str], count: int) -> bytes:
+    return _frame({"error": QueryTooLarge.__name__, "details": {"limit": _sized(texts, count)}})
 
 
 def _plain(details: Mapping[str, object]) -> dict[str, object]:

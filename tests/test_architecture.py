@@ -12,6 +12,7 @@ FLOORS = [
     ["errors"],
     ["namespaces", "settings", "language"],
     ["resources", "rdf", "manifest"],
+    ["view"],
     ["store"],
     ["workers"],
     ["search", "questions", "checks", "reasoning"],
@@ -24,7 +25,7 @@ LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 # `cli serve` starts the server: the one way from one to the other, and only through this module.
 ALLOWED = {("cli", "web.server")}
 PLACES = {
-    "pyoxigraph": {"rdf", "store", "workers"},
+    "pyoxigraph": {"rdf", "view", "store"},
     "fastapi": {"web"},
     "starlette": {"web"},
     "jinja2": {"web"},

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -71,7 +72,14 @@ def test_query_lists_questions_and_explains_one() -> None:
         (("export", "--format", "ttl"), "--graph"),
         (("load", "absent.ttl", "--graph", "x"), "absent.ttl cannot be read"),
         (("load", "absent.ttl", "--graph", "a b"), "cannot be part of an IRI"),
-        (("nonsense",), "No such command"),
+        (("nonsense",), "There is no command nonsense"),
+        (("query", "--bogus"), "is not understood"),
+        (("query", "time-scales-within", "--from", "1e300000000"), "a number such as"),
+        (("query", "statement", "--identifier", "\udcff"), "a text in Unicode"),
+        (("export", "--format", "ttl", "--graph", "nosuch"), "The graphs are: ontology"),
+        (("export", "-o", "/nonexistent/file"), "cannot be written"),
+        (("load", "absent.ttl"), "--graph is missing"),
+        (("serve", "--port", "abc"), "The value of --port"),
     ],
 )
 def test_misuse_is_one_sentence_and_exit_code_2(
@@ -82,6 +90,11 @@ def test_misuse_is_one_sentence_and_exit_code_2(
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_misuse_speaks_french() -> None:
+    assert "La commande nonsense n’existe pas. Aide : pepr-kg --help" in run("nonsense", lang="fr").stderr
+    assert "Choisissez parmi : text, json" in run("check", "--format", "x", lang="fr").stderr
 
 
 def test_errors_speak_french(dataset: Dataset) -> None:
@@ -148,6 +161,49 @@ def test_load_refuses_what_violates_a_shape_and_changes_nothing(dataset: Dataset
     assert shown.returncode == 1
     assert not json.loads(shown.stdout)["conforms"]
     assert Dataset(data).view().version == before
+
+
+def test_load_refuses_the_graphs_that_a_build_writes(dataset: Dataset, tmp_path: Path) -> None:
+    data = copy(dataset, tmp_path)
+    (tmp_path / "a.ttl").write_text("<urn:a> <urn:p> 1 .")
+    (tmp_path / "a.nq").write_text("<urn:a> <urn:p> <urn:b> <https://w3id.org/pepr-santenum/graph/shapes> .")
+    for name, graph in (("a.ttl", "programme"), ("a.nq", "mine")):
+        done = run("load", tmp_path / name, "--graph", graph, "--data", data)
+        assert (done.returncode, "Load into another graph" in done.stderr) == (2, True)
+
+
+def test_validate_with_files_needs_a_dataset_and_writes_nothing(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "a.ttl").write_text("<urn:a> <urn:p> 1 .")
+    assert run("validate", tmp_path / "a.ttl", "--data", tmp_path / "none").returncode == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_reader_who_leaves_is_no_failure(dataset: Dataset) -> None:
+    command = f"{sys.executable} -m pepr_kg export --data {dataset.path} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_setting_out_of_bounds_is_said() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pepr_kg", "serve", "--port", "0"], capture_output=True, text=True, check=False,
+        env={**os.environ, "PEPR_KG_PAGE_SIZE": "0", "PEPR_KG_LANG": "en"},
+    )  # fmt: skip
+    assert (done.returncode, "PEPR_KG_PAGE_SIZE" in done.stderr) == (2, True)
+
+
+def test_ctrl_c_ends_the_server_without_a_word(dataset: Dataset) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pepr_kg", "serve", "--port", "0", "--data", str(dataset.path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PEPR_KG_LANG": "en"},
+    )  # fmt: skip
+    assert process.stdout
+    while "Ctrl+C" not in process.stdout.readline():
+        pass
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=15)
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_load_names_the_place_of_a_syntax_error(dataset: Dataset, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pepr_kg.errors import (
     DataUnreadable,
     QuerySyntaxError,
     UnknownFormat,
+    UnsupportedData,
 )
 from pepr_kg.rdf import content_digest, parse_bytes
 from pepr_kg.store import Dataset, Literal, NamedNode, Quad, RdfFormat, View, parse_file
@@ -207,9 +208,121 @@ def test_sparql_syntax_error_has_its_place(view: View) -> None:
 def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(DatasetMissing, match="pepr-kg build"):
         Dataset(tmp_path).view()
-    (tmp_path / "CURRENT").write_text("nowhere\n", encoding="utf-8")
-    with pytest.raises(DatasetDamaged):
+
+
+@pytest.mark.parametrize("pointer", [b"nowhere\n", b"\xff\xfe", b"../../etc\n", b"a\0b"])
+def test_a_pointer_that_names_no_version_is_said_and_nothing_is_deleted(tmp_path: Path, pointer: bytes) -> None:
+    dataset = Dataset(tmp_path)
+    kept = fill(dataset, quad("a", 1)).path
+    (tmp_path / "CURRENT").write_bytes(pointer)
+    with pytest.raises(DatasetDamaged, match="Move the folder aside"):
+        Dataset(tmp_path).change(who="test", source="test")
+    assert kept.is_dir()
+
+
+@pytest.mark.parametrize("lost", ["empty", "absent"])
+def test_without_its_pointer_the_newest_whole_version_is_in_service(tmp_path: Path, lost: str) -> None:
+    dataset = Dataset(tmp_path)
+    fill(dataset, quad("a", 1))
+    newest = fill(dataset, quad("b", 2)).version
+    if lost == "empty":
+        (tmp_path / "CURRENT").write_text("")
+    else:
+        (tmp_path / "CURRENT").unlink()
+    assert Dataset(tmp_path).view().version == newest
+    assert len(list(fill(Dataset(tmp_path), quad("c", 3)).triples())) == 3
+
+
+def test_nothing_but_versions_is_ever_deleted(tmp_path: Path) -> None:
+    (tmp_path / "versions" / "mine").mkdir(parents=True)
+    (tmp_path / "versions" / "mine" / "thesis.txt").write_text("ours")
+    (tmp_path / "versions" / "stray").write_text("a file")
+    for number in range(3):
+        fill(Dataset(tmp_path), quad("a", number))
+    assert (tmp_path / "versions" / "mine" / "thesis.txt").read_text() == "ours"
+    assert (tmp_path / "versions" / "stray").is_file()
+
+
+def test_a_damaged_database_is_said_with_the_datasets_folder(tmp_path: Path) -> None:
+    path = fill(Dataset(tmp_path), quad("a", 1)).path
+    for file in (path / "store").glob("MANIFEST*"):
+        file.write_bytes(b"broken")
+    with pytest.raises(DatasetDamaged) as caught:
         Dataset(tmp_path).view()
+    assert caught.value.details["path"] == tmp_path
+
+
+def test_a_reader_whose_version_is_replaced_meanwhile_gets_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, reader = Dataset(tmp_path), Dataset(tmp_path)
+    fill(writer, quad("a", 1))
+    names = iter([writer.current()])
+    after = fill(writer, quad("b", 2)).version
+    fill(writer)  # deletes the first version
+    real = Dataset.current
+    monkeypatch.setattr(reader, "current", lambda: next(names, None) or real(reader), raising=False)
+    assert reader.view().version == after
+
+
+def test_a_view_with_more_quads_writes_nothing(tmp_path: Path) -> None:
+    view = fill(Dataset(tmp_path), quad("a", 1))
+    assert len(list(view.plus([quad("b", 2)]).triples())) == 2
+    assert len(list(view.triples())) == 1
+    assert len(list((tmp_path / "versions").iterdir())) == 1
+
+
+def test_removing_is_of_what_is_stored_and_counts_once(tmp_path: Path) -> None:
+    decimal = NamedNode("http://www.w3.org/2001/XMLSchema#decimal")
+    written = Quad(P, P, Literal("5.50", datatype=decimal), GRAPH)
+    empty = fill(Dataset(tmp_path / "empty")).version
+    with Dataset(tmp_path / "data").change(who="test", source="test") as change:
+        change.add([written])
+        assert change.remove([written, written]) == 1
+        assert change.commit().version == empty
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    program = """
+        import resource, signal, sys
+        from pathlib import Path
+        from pepr_kg.errors import DatasetReadOnly
+        from pepr_kg.store import Dataset, Literal, NamedNode, Quad
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        node = NamedNode("urn:x")
+        try:
+            with Dataset(Path(sys.argv[1])).change(who="test", source="test") as change:
+                change.add([Quad(node, node, Literal(str(number) * 40), node) for number in range(5000)])
+                change.commit()
+        except DatasetReadOnly as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "data")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "cannot be written" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("graph.trig", "_:g { <urn:a> <urn:p> 1 }"),
+        ("term.ttl", "<urn:a> <urn:p> <<( <urn:b> <urn:p> 1 )>> ."),
+    ],
+)
+def test_what_the_shapes_could_not_see_is_not_taken_in(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(UnsupportedData, match=name) as caught:
+        parse_file(tmp_path / name, GRAPH)
+    assert "Rien n’a été modifié" in caught.value.message("fr")
+
+
+def test_a_relative_iri_is_refused_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "relative.ttl").write_text("<urn:a> <urn:p> <#c> .", encoding="utf-8")
+    with pytest.raises(DataSyntaxError, match="line 1, column"):
+        parse_file(tmp_path / "relative.ttl", GRAPH)
 
 
 def test_a_dataset_of_a_newer_version_is_refused(tmp_path: Path) -> None:

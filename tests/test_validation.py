@@ -42,7 +42,7 @@ def inspect(tmp_path_factory: pytest.TempPathFactory) -> Inspect:
             for path in paths:
                 change.load(path, CANDIDATE)
             change.add(quads)
-            change.inspect(lambda view: reports.append(validate(view)))
+            change.commit(lambda view: reports.append(validate(view)))
         return reports[0]
 
     return run
@@ -179,7 +179,7 @@ def test_quality_query_finds_its_example(name: str, tmp_path: Path) -> None:
 
     with Dataset(tmp_path / "data").change(who="test", source="test") as change:
         change.load(path, CANDIDATE)
-        change.inspect(ask)
+        change.commit(ask)
     assert wanted
     assert set(found) == wanted
 
@@ -301,7 +301,7 @@ def test_a_dataset_without_shapes_is_held_against_the_shipped_ones(tmp_path: Pat
     reports: list[Report] = []
     with Dataset(tmp_path / "data").change(who="test", source="test") as change:
         change.load(EXAMPLES / "Amount.ttl", CANDIDATE)
-        change.inspect(lambda view: reports.append(validate(view)))
+        change.commit(lambda view: reports.append(validate(view)))
     assert SHAPE + "Amount-currency" in {finding.shape for finding in reports[0].findings}
 
 
@@ -331,7 +331,7 @@ def test_a_shape_of_a_stranger_may_have_one_language_and_no_name(tmp_path: Path)
     reports: list[Report] = []
     with Dataset(tmp_path / "data").change(who="test", source="test") as change:
         change.load(path, NamedNode(SHAPES_GRAPH))
-        change.inspect(lambda view: reports.append(validate(view)))
+        change.commit(lambda view: reports.append(validate(view)))
     (finding,) = [finding for finding in reports[0].findings if finding.origin == "shape"]
     assert finding.message == {"fr": "Il faut p.", "en": "Il faut p."}
     assert finding.path == "<urn:p>"
@@ -352,7 +352,7 @@ def test_a_shape_that_shacl_does_not_allow_is_one_sentence(tmp_path: Path) -> No
     with Dataset(tmp_path / "data").change(who="test", source="test") as change:
         change.load(path, NamedNode(SHAPES_GRAPH))
         with pytest.raises(DataError) as refused:
-            change.inspect(check)
+            change.commit(check)
     assert refused.value.message("fr").startswith("Les formes sont inutilisables : ")
     assert "\n" not in refused.value.message("en")
 

@@ -1,6 +1,7 @@
 """Query processes: they answer as a view does, follow its versions, and leave nobody behind."""
 
 import asyncio
+import errno
 import os
 import select
 import signal
@@ -12,7 +13,15 @@ from typing import Any, Final
 
 import pytest
 
-from pepr_kg.errors import NotAcceptable, QueryFailed, QuerySyntaxError, QueryTimeout
+from pepr_kg import workers as module
+from pepr_kg.errors import (
+    InternalError,
+    NotAcceptable,
+    QueryFailed,
+    QuerySyntaxError,
+    QueryTimeout,
+    QueryTooLarge,
+)
 from pepr_kg.settings import Settings
 from pepr_kg.store import Dataset, Form, Literal, NamedNode, Quad, View
 from pepr_kg.workers import Workers
@@ -166,9 +175,70 @@ def test_a_process_that_dies_is_replaced(data: Dataset) -> None:
         workers.start()
         await workers.answer(data.view(), "ASK {}", TYPES)
         os.kill(workers.process_ids[0], signal.SIGKILL)
-        with pytest.raises(QueryFailed):
+        # Whoever killed it, it was not the caller.
+        with pytest.raises(InternalError):
             await workers.answer(data.view(), ENDLESS, TYPES)
         assert (await workers.answer(data.view(), "ASK {}", TYPES)).form == "boolean"
+        await workers.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("query", ["SELECT * " + "{" * 300_000, "ASK {" + "{} UNION " * 300_000 + "{}}"])
+def test_a_text_that_is_nested_too_deeply_is_named_as_such(data: Dataset, query: str) -> None:
+    async def work() -> None:
+        workers = Workers(Settings(query_workers=1))
+        workers.start()
+        with pytest.raises(QueryFailed) as caught:
+            await workers.answer(data.view(), query, TYPES)
+        assert "nested too deeply" in caught.value.message("en")
+        assert "imbriquée trop profondément" in caught.value.message("fr")
+        assert (await workers.answer(data.view(), "ASK {}", TYPES)).form == "boolean"
+        await workers.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EAGAIN, errno.ENOMEM])
+def test_a_start_that_the_system_refuses_is_tried_again(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    start = subprocess.Popen
+    refusals = [OSError(number, os.strerror(number))] * 2
+
+    def refuse_twice(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if refusals:
+            raise refusals.pop()
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(module, "_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(module.subprocess, "Popen", refuse_twice)
+
+    async def work() -> None:
+        workers = Workers(Settings(query_seconds=5.0, query_workers=1))
+        workers.start()
+        assert (await workers.answer(data.view(), "ASK {}", TYPES)).form == "boolean"
+        assert len(workers.process_ids) == 1
+        await workers.close()
+
+    run(work())
+    assert not refusals
+
+
+def test_bounds_are_said_in_the_readers_language_and_units(data: Dataset) -> None:
+    async def work() -> None:
+        workers = Workers(Settings(query_workers=1, result_bytes=2_500))
+        workers.start()
+        with pytest.raises(QueryTooLarge) as caught:
+            await workers.answer(data.view(), "SELECT * { ?s ?p ?o }", TYPES)
+        assert "2.5 kB for one answer" in caught.value.message("en")
+        assert "2,5\u00a0ko pour une réponse" in caught.value.message("fr")
+        await workers.answer(data.view(), "ASK {}", TYPES)
+        os.kill(workers.process_ids[0], signal.SIGABRT)  # as the engine ends when it gets no memory
+        with pytest.raises(QueryTooLarge) as caught:
+            await workers.answer(data.view(), ENDLESS, TYPES)
+        assert "4 GB of memory" in caught.value.message("en")
+        assert "4\u00a0Go de mémoire" in caught.value.message("fr")
         await workers.close()
 
     run(work())
@@ -185,7 +255,7 @@ def test_closing_leaves_no_process(data: Dataset) -> None:
         await asyncio.wait({slow}, timeout=0.2)
         found.extend(workers.process_ids)
         await workers.close()
-        with pytest.raises((QueryFailed, asyncio.CancelledError)):
+        with pytest.raises((InternalError, asyncio.CancelledError)):
             await slow
 
     run(work())

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from pepr_kg import __version__
-from pepr_kg.errors import BadRequest, DatasetError, InternalError, PeprError
+from pepr_kg.errors import BadRequest, DatasetError, InternalError, NotFound, PeprError
 from pepr_kg.language import LANGUAGES, Language, choose
 from pepr_kg.resources import queries_dir
 from pepr_kg.settings import Settings
-from pepr_kg.store import Dataset, View
+from pepr_kg.store import Dataset, NamedNode, View
 from pepr_kg.web.negotiate import HTML, PROBLEM, best
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,11 @@ _FIELDS: Final = ("line", "column", "offered", "nearest", "parameter", "expected
 _BAD_ENCODING: Final = {
     "en": "The parameters of the request are not UTF-8.",
     "fr": "Les paramètres de la requête ne sont pas en UTF-8.",
+}
+
+_BAD_FORMAT: Final = {
+    "en": "There is no format “{name}”. Known: {known}.",
+    "fr": "Le format « {name} » n’existe pas. Formats connus : {known}.",
 }
 
 
@@ -64,6 +69,20 @@ def parameters_of(query: bytes | str) -> list[tuple[str, str]]:
         return parse_qsl(text, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError as error:
         raise BadRequest(detail=_BAD_ENCODING) from error
+
+
+def unknown_format(name: str, known: Iterable[str]) -> BadRequest:
+    """Return the error for a name after `format=` that stands for no format."""
+    listed = ", ".join(dict.fromkeys(known))
+    return BadRequest(detail={lang: text.format(name=name, known=listed) for lang, text in _BAD_FORMAT.items()})
+
+
+def node_at(iri: str) -> NamedNode:
+    """Return the node that an address names. Raises `NotFound` where a character stands in no IRI."""
+    try:
+        return NamedNode(iri)
+    except ValueError as error:
+        raise NotFound(name=quote(iri, safe=":/")) from error
 
 
 @cache

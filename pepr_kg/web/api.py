@@ -13,8 +13,17 @@ from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import shrink
 from pepr_kg.questions import Parameter, Question, ask, find_question, load_questions, render
 from pepr_kg.store import BlankNode, NamedNode, Table, Term
-from pepr_kg.web.answers import etag_of, language_of, not_modified, parameters_of, respond, see_other, view_of
-from pepr_kg.web.negotiate import HTML, MARKDOWN, SOLUTIONS, best, by_suffix, listed, split_suffix
+from pepr_kg.web.answers import (
+    etag_of,
+    language_of,
+    not_modified,
+    parameters_of,
+    respond,
+    see_other,
+    unknown_format,
+    view_of,
+)
+from pepr_kg.web.negotiate import HTML, MARKDOWN, SOLUTIONS, Choice, best, by_suffix, listed, split_suffix
 
 router = APIRouter(tags=["Questions"])
 
@@ -23,6 +32,8 @@ _TWICE: Final = {
     "en": "The parameter “{name}” is given twice.",
     "fr": "Le paramètre « {name} » est donné deux fois.",
 }
+# What people type after `format=`: the suffixes, and the name that the command line has for one of them.
+_FORMATS: Final[Mapping[str, str]] = {**{offer.suffix: offer.suffix for offer in _OFFERS}, "markdown": "md"}
 _RESULTS: Final = "http://www.w3.org/2005/sparql-results#"
 
 
@@ -42,9 +53,7 @@ def answer_question(request: Request, name: str) -> Response:
     name, suffix = split_suffix(name, _OFFERS)
     question = find_question(name)
     raw = _raw(request, question)
-    choice = by_suffix(suffix, _OFFERS) if suffix else best(request.headers.get("accept"), _OFFERS)
-    if choice is None:
-        raise NotAcceptable(offered=listed(_OFFERS))
+    choice = _choice(request, suffix, None if _takes(question, "format") else raw.pop("format", None))
     lang = language_of(request)
     vary = "Accept, Accept-Language"
     if choice.offer is HTML:
@@ -103,9 +112,27 @@ def _raw(request: Request, question: Question) -> dict[str, str]:
         if name in raw:
             raise BadRequest(detail={lang: text.format(name=name) for lang, text in _TWICE.items()})
         raw[name] = value
-    if "lang" not in {parameter.name for parameter in question.parameters} and raw.get("lang") in LANGUAGES:
+    if not _takes(question, "lang") and raw.get("lang") in LANGUAGES:
         del raw["lang"]
     return raw
+
+
+def _takes(question: Question, name: str) -> bool:
+    return any(parameter.name == name for parameter in question.parameters)
+
+
+def _choice(request: Request, suffix: str | None, name: str | None) -> Choice:
+    """Return the format named after `format=`, else that of the suffix, else what `Accept` prefers.
+
+    Raises `BadRequest` for an unknown name, `NotAcceptable` where nothing suits.
+    """
+    if name and name.lower() not in _FORMATS:
+        raise unknown_format(name, _FORMATS)
+    suffix = _FORMATS[name.lower()] if name else suffix
+    choice = by_suffix(suffix, _OFFERS) if suffix else best(request.headers.get("accept"), _OFFERS)
+    if choice is None:
+        raise NotAcceptable(offered=listed(_OFFERS))
+    return choice
 
 
 def _turtle(term: Term) -> str:
@@ -144,7 +171,7 @@ def operations() -> dict[str, Any]:
 
 def _operation(question: Question) -> Mapping[str, Any]:
     formats: dict[str, Any] = {offer.media_type: {} for offer in _OFFERS}
-    parameters = [
+    parameters: list[dict[str, Any]] = [
         {
             "name": parameter.name,
             "in": "query",
@@ -155,6 +182,14 @@ def _operation(question: Question) -> Mapping[str, Any]:
         }
         for parameter in question.parameters
     ]
+    if not _takes(question, "format"):
+        parameters.append({
+            "name": "format",
+            "in": "query",
+            "required": False,
+            "description": "A format, in place of Accept · Un format, à la place de Accept",
+            "schema": {"type": "string", "enum": list(_FORMATS)},
+        })
     return {
         "tags": ["Questions"],
         "operationId": "query_" + question.name.replace("-", "_"),

@@ -57,6 +57,10 @@ class Application(FastAPI):
             self.openapi_schema = openapi.document()
         return self.openapi_schema
 
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put `Edge` around everything, also around the handler of what nobody expected."""
+        return Edge(super().build_middleware_stack())
+
 
 def create_app(settings: Settings, dataset: Dataset) -> FastAPI:
     """Return the application over a dataset. Its query processes live as long as it runs."""
@@ -81,7 +85,6 @@ def create_app(settings: Settings, dataset: Dataset) -> FastAPI:
     app.add_api_route("/health", health, methods=["GET"], include_in_schema=False)
     app.add_api_route("/problems", problems, methods=["GET"], include_in_schema=False)
     pages.register(app)
-    app.add_middleware(Edge)
     app.add_exception_handler(PeprError, _expected)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -139,14 +142,16 @@ class Edge:
                 message = {**message, "body": b""}
             await send(message)
 
-        if scope["method"] == "OPTIONS":
-            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send_on)
-        else:
-            # HEAD is GET without the body: routes need not know of it.
-            await self.app({**scope, "method": "GET"} if is_head else scope, receive, send_on)
-        if logger.isEnabledFor(logging.INFO):
-            milliseconds = (time.perf_counter() - started) * 1000
-            logger.info("%s %s: %d, %.1f ms", scope["method"], scope["path"], status, milliseconds)
+        try:
+            if scope["method"] == "OPTIONS":
+                await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send_on)
+            else:
+                # HEAD is GET without the body: routes need not know of it.
+                await self.app({**scope, "method": "GET"} if is_head else scope, receive, send_on)
+        finally:
+            if logger.isEnabledFor(logging.INFO):
+                milliseconds = (time.perf_counter() - started) * 1000
+                logger.info("%s %s: %d, %.1f ms", scope["method"], scope["path"], status, milliseconds)
 
 
 async def _expected(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from pepr_kg.errors import NotAcceptable, NotFound
 from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import BASE, ONTOLOGY_GRAPH, PEPR, PREFIXES
 from pepr_kg.store import BlankNode, NamedNode, RdfFormat, Triple, View, serialize_triples
-from pepr_kg.web.answers import etag_of, language_of, not_modified, respond, see_other, view_of
+from pepr_kg.web.answers import etag_of, language_of, node_at, not_modified, respond, see_other, view_of
 from pepr_kg.web.negotiate import HTML, QUADS, TRIPLES, Offer, best, by_suffix, listed, split_suffix
 
 router = APIRouter(tags=["Linked data"])
@@ -42,6 +42,8 @@ def term(request: Request, name: str) -> Response:
 @router.get("/ontology.{suffix}", include_in_schema=False)
 def ontology(request: Request, suffix: str | None = None) -> Response:
     """Answer with the whole ontology."""
+    if suffix is not None and by_suffix(suffix, _OFFERS) is None:
+        raise NotFound(name=f"{BASE}ontology.{suffix}")
     view = view_of(request)
     return _negotiated(request, "ontology", suffix, _OFFERS, lambda kind: _whole(view, NamedNode(ONTOLOGY_GRAPH), kind))
 
@@ -50,7 +52,7 @@ def ontology(request: Request, suffix: str | None = None) -> Response:
 def graph(request: Request, name: str) -> Response:
     """Answer with a whole graph."""
     path, suffix = split_suffix(f"graph/{name}", _GRAPH_OFFERS)
-    view, node = view_of(request), _node(path)
+    view, node = view_of(request), node_at(BASE + path)
     if node not in view.graphs:
         raise NotFound(name=node.value)
     return _negotiated(request, path, suffix, _GRAPH_OFFERS, lambda kind: _whole(view, node, kind))
@@ -79,7 +81,7 @@ def description(view: View, subject: NamedNode | BlankNode) -> list[Triple]:
 
 def _resource(request: Request, path: str) -> Response:
     path, suffix = split_suffix(path, _OFFERS)
-    view, node = view_of(request), _node(path)
+    view, node = view_of(request), node_at(BASE + path)
     if next(view.quads(node), None) is None:
         raise NotFound(name=node.value)
     return _negotiated(request, path, suffix, _OFFERS, lambda kind: serialize_triples(description(view, node), kind))
@@ -90,13 +92,6 @@ def _whole(view: View, node: NamedNode, kind: RdfFormat) -> bytes:
     if kind in (RdfFormat.TRIG, RdfFormat.N_QUADS):
         return view.dump(kind, node)
     return serialize_triples(sorted(view.triples_of(node), key=str), kind)
-
-
-def _node(path: str) -> NamedNode:
-    try:
-        return NamedNode(BASE + path)
-    except ValueError as error:
-        raise NotFound(name=BASE + path) from error
 
 
 def _negotiated(

@@ -3,7 +3,7 @@
 The rules are those of RFC 9110, section 12.5.1: of the ranges that fit a media type the
 most specific one gives its weight, `q=0` refuses, no header means anything. Between equal
 weights a type that the caller named wins over one that a wildcard lets through, then our
-own order decides.
+own order decides. A header longer than any browser or library sends counts as not sent.
 
 >>> best("text/turtle;q=0.5, application/rdf+xml", TRIPLES).media_type
 'application/rdf+xml'
@@ -67,6 +67,8 @@ TRIPLES: Final = (
 )
 QUADS: Final = (Offer("trig", "application/trig"), Offer("nq", "application/n-quads"))
 
+_LONGEST: Final = 4_096  # characters of a header that is read; its parts are remembered by its text
+
 # Parameters that say nothing which would make our answer a wrong one: we write UTF-8, and a
 # JSON-LD profile is a wish that its specification lets a server ignore.
 _HARMLESS: Final = frozenset({("charset", "utf-8"), ("charset", "utf8")})
@@ -74,7 +76,7 @@ _HARMLESS: Final = frozenset({("charset", "utf-8"), ("charset", "utf8")})
 
 def best(accept: str | None, offers: Sequence[Offer]) -> Choice | None:
     """Return the offer that suits the header best, or None if it refuses them all."""
-    if accept is None or not accept.strip():
+    if accept is None or not accept.strip() or len(accept) > _LONGEST:
         return Choice(offers[0], offers[0].media_type)
     ranges = _parse(accept)
     top: tuple[float, int, bool, int] | None = None

@@ -10,6 +10,7 @@ from fastapi import Response
 from pepr_kg.errors import NotFound
 from pepr_kg.namespaces import GRAPH, ID, PEPR, PREFIXES, expand, shrink
 from pepr_kg.store import BlankNode, Literal, NamedNode, Term
+from pepr_kg.web.answers import node_at
 from pepr_kg.web.axioms import Token, facet
 from pepr_kg.web.pages_frame import Crumb, Reader, Shown, sort_key, twin_addresses
 from pepr_kg.web.pages_trees import scheme_tree
@@ -124,7 +125,7 @@ class DisagreementShown:
 
 def entity_page(reader: Reader, iri: str) -> Response:
     """Return the page about an individual. Raises `NotFound`."""
-    entity = NamedNode(iri)
+    entity = node_at(iri)
     rows = list(reader.select("entity-facts", entity=entity).iter_dicts())
     if not rows:
         raise NotFound(name=shrink(iri) or iri)

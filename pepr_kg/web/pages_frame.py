@@ -101,7 +101,7 @@ class Reader:
         self.lang: Language = lang
         self.view = answers.view_of(request)
         self.vocabulary: Vocabulary = request.app.state.vocabularies.of(self.view)
-        self.page_size = answers.settings_of(request).page_size
+        self.page_size = max(1, answers.settings_of(request).page_size)
         self._shown: dict[str, Shown] = {}
 
     def phrase(self, key: str, **values: object) -> str:

@@ -14,6 +14,7 @@ from pepr_kg.questions import Question, load_questions
 from pepr_kg.store import NamedNode, Table
 from pepr_kg.store import Term as Node
 from pepr_kg.vocabulary import Term, TermKind
+from pepr_kg.web.answers import node_at
 from pepr_kg.web.axioms import Token, expression, facet, is_plain, phrase_or
 from pepr_kg.web.pages_entity import page_links, page_of
 from pepr_kg.web.pages_frame import Crumb, Reader, Shown, twin_addresses
@@ -133,7 +134,7 @@ def term_page(reader: Reader, term: Term) -> Response:
 
 def graph_page(reader: Reader, iri: str) -> Response:
     """Return the page about a named graph: what it holds, and its downloads. Raises `NotFound`."""
-    node = NamedNode(iri)
+    node = node_at(iri)
     if node not in reader.view.graphs:
         raise NotFound(name=shrink(iri) or iri)
     table: Table = reader.select("graph-classes", graph=node)

@@ -36,6 +36,7 @@ from pepr_kg.web.answers import (
     respond,
     see_other,
     settings_of,
+    unknown_format,
     view_of,
 )
 from pepr_kg.web.negotiate import BOOLEAN, HTML, SOLUTIONS, TRIPLES, Choice, Offer, best, by_suffix, listed
@@ -69,10 +70,6 @@ _TWO_QUERIES: Final = {
 _BAD_GRAPH: Final = {
     "en": "The graph must be named by an absolute IRI, which “{iri}” is not.",
     "fr": "Le graphe doit être désigné par une IRI absolue, ce que « {iri} » n’est pas.",
-}
-_BAD_FORMAT: Final = {
-    "en": "There is no format “{name}”. Known: {known}.",
-    "fr": "Le format « {name} » n’existe pas. Formats connus : {known}.",
 }
 _NOT_UTF8: Final = {"en": "The query is not UTF-8.", "fr": "La requête n’est pas en UTF-8."}
 
@@ -218,8 +215,7 @@ def _media_types(accept: str | None, name: str | None) -> dict[Form, str | None]
         # JSON-LD is the JSON of triples.
         choices["triples"] = choices["triples"] or by_suffix({"json": "jsonld", "xml": "rdf"}.get(name, ""), TRIPLES)
         if not any(choices.values()):
-            known = ", ".join(dict.fromkeys(offer.suffix for offers in _OFFERS.values() for offer in offers))
-            raise BadRequest(detail={lang: text.format(name=name, known=known) for lang, text in _BAD_FORMAT.items()})
+            raise unknown_format(name, (offer.suffix for offers in _OFFERS.values() for offer in offers))
     return {form: choice.media_type if choice else None for form, choice in choices.items()}
 
 

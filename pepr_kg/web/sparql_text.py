@@ -23,6 +23,8 @@ _UPDATES: Final = frozenset(
 _FORMS: Final = frozenset({"SELECT", "ASK", "CONSTRUCT", "DESCRIBE"})
 # Functions whose value changes from one run to the next: such an answer must not be cached.
 _VOLATILE: Final = frozenset({"NOW", "RAND", "UUID", "STRUUID"})
+# Only shorter texts are remembered: what strangers send must not fill the memory.
+_SHORT: Final = 4_096
 
 # Possessive quantifiers (`*+`), and strings that may lack their end: a hostile text costs
 # time in proportion to its length.
@@ -60,10 +62,16 @@ class Scan:
         return self.form in _UPDATES
 
 
-@lru_cache(maxsize=512)
 def scan(text: str) -> Scan:
     """Return what the keywords of a text say."""
+    return _scan_again(text) if len(text) < _SHORT else _scan(text)
+
+
+def _scan(text: str) -> Scan:
     words = [match["word"].upper() for match in _TOKEN.finditer(text) if match["word"] and not match["local"]]
     found = frozenset(words)
     form = next((word for word in words if word in _FORMS or word in _UPDATES), "")
     return Scan(form, "FROM" in found, "SERVICE" in found, bool(found & _VOLATILE))
+
+
+_scan_again: Final = lru_cache(maxsize=512)(_scan)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -64,6 +65,29 @@ def test_by_accept_and_by_suffix(site: Site, suffix: str, media_type: str) -> No
     assert by_accept.status == by_suffix.status == 200
     assert by_accept.media_type == by_suffix.media_type == media_type
     assert by_accept.body == by_suffix.body
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [*((name, name) for name in ("csv", "json", "md", "tsv", "xml")), ("markdown", "md"), ("CSV", "csv")],
+)
+def test_a_format_can_be_named_in_the_address(site: Site, name: str, suffix: str) -> None:
+    named = site.get(f"{PATH}?programme=research-programme:1&format={name}", "image/png")
+    assert (named.status, named.body) == (200, site.get(f"{PATH}.{suffix}?programme=research-programme:1").body)
+
+
+def test_a_format_wins_over_the_suffix_and_may_be_the_page(site: Site) -> None:
+    assert site.get(f"{PATH}.xml?format=csv").media_type == "text/csv"
+    assert site.get(f"{PATH}?format=").media_type == "application/sparql-results+json"
+    page = site.get(f"{PATH}?format=html&programme=urn:x", "text/csv", Accept_Language="fr")
+    assert (page.status, page.headers["location"]) == (303, "/fr/questions/projects-of-programme?programme=urn%3Ax")
+
+
+@pytest.mark.parametrize(("lang", "said"), [("en", "Known: json, xml, csv, tsv, md"), ("fr", "Formats connus : json")])
+def test_an_unknown_format_is_told_the_known_ones(site: Site, lang: str, said: str) -> None:
+    reply = site.get(f"{PATH}?format=xlsx", "text/csv", Accept_Language=lang)
+    assert (reply.status, reply.json()["code"]) == (400, "bad-request")
+    assert said in reply.json()["detail"]
 
 
 def test_the_formats_say_the_same(site: Site) -> None:
@@ -158,7 +182,10 @@ def test_each_stored_query_is_in_the_description(site: Site) -> None:
     for name, question in load_questions().items():
         operation = document["paths"][f"/query/{name}"]["get"]
         assert operation["summary"] == f"{question.title['en']} · {question.title['fr']}"
-        assert [item["name"] for item in operation["parameters"]] == [item.name for item in question.parameters]
+        assert [item["name"] for item in operation["parameters"]] == [
+            *(item.name for item in question.parameters), "format",
+        ]  # fmt: skip
+        assert {"csv", "json", "md", "markdown", "tsv", "xml"} <= set(operation["parameters"][-1]["schema"]["enum"])
 
 
 def test_the_description_is_whole_and_bilingual(site: Site) -> None:
@@ -197,6 +224,25 @@ def test_every_response_is_guarded(site: Site, path: str) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["access-control-allow-origin"] == "*"
     assert "set-cookie" not in headers
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("accept", "media_type"), [(None, "application/problem+json"), ("text/html", "text/html")])
+def test_what_nobody_expected_is_guarded_too(
+    open_site: Callable[..., Site], method: str, accept: str | None, media_type: str
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the secret of the inside")
+
+    site = open_site()
+    site.app.add_api_route("/fail", fail)
+    reply = site.send(method, "/fail", {"Accept": accept} if accept else {})
+    assert (reply.status, reply.media_type) == (500, media_type)
+    assert "default-src 'none'" in reply.headers["content-security-policy"]
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert reply.headers["access-control-allow-origin"] == "*"
+    assert b"secret" not in reply.body
+    assert bool(reply.body) == (method == "GET")
 
 
 def test_an_error_is_a_page_for_people(site: Site) -> None:

@@ -95,6 +95,7 @@ def test_a_whole_graph_with_its_name(site: Site, suffix: str, media_type: str) -
     [
         "/id/project/nope", "/id/project/nope.ttl", "/id/", "/ontology/Nope", "/graph/nope", "/graph/",
         "/id/project/smatch/more", "/id/a%20b", "/id/%3Cx%3E", "/id/project/smatch.exe",
+        "/ontology.foo", "/id/%00", "/ontology/%00", "/graph/%3C",
     ],
 )  # fmt: skip
 def test_the_unknown_is_not_found(site: Site, path: str) -> None:

@@ -1,5 +1,6 @@
 """Content negotiation: weights, specificity, wildcards, ties, what is malformed."""
 
+import tracemalloc
 from random import Random
 
 import pytest
@@ -81,6 +82,19 @@ def test_suffixes() -> None:
     assert split_suffix("project/smatch.exe", DATA) == ("project/smatch.exe", None)
     assert split_suffix(".ttl", DATA) == (".ttl", None)
     assert by_suffix("csv", TRIPLES) is None
+
+
+def test_a_header_past_all_measure_counts_as_not_sent_and_is_not_remembered() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(60):
+            choice = best(f"text/csv;n={number}" + ", text/turtle" * 4_000, SOLUTIONS)
+            assert choice is not None
+            assert choice.media_type == JSON
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 500_000
 
 
 WEIGHTS = st.sampled_from(["", ";q=0", ";q=0.001", ";q=0.5", "; q=0.999", ";q=1", ";q=1.000"])

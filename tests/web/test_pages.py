@@ -7,6 +7,7 @@ import re
 import string
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -176,7 +177,8 @@ def test_the_language_switch_keeps_page_and_query(get: Get) -> None:
 
 @pytest.mark.parametrize(("lang", "words"), [("fr", "Introuvable"), ("en", "Not found")])
 @pytest.mark.parametrize(
-    "path", ["id/project/nothing", "ontology/Nothing", "ontology/zz:Thing", "graph/nothing", "nowhere"]
+    "path", ["id/project/nothing", "ontology/Nothing", "ontology/zz:Thing", "graph/nothing", "nowhere", "id/%00",
+             "id/project/%3Cb%3E", "ontology/%00", "ontology/pepr:%7B", "ontology/shape/%22", "graph/%3C", "graph/%00"],
 )
 def test_what_is_not_there_is_said_in_the_language(get: Get, lang: str, words: str, path: str) -> None:
     response = get(f"/{lang}/{path}")
@@ -187,6 +189,13 @@ def test_what_is_not_there_is_said_in_the_language(get: Get, lang: str, words: s
 
 def test_an_unknown_language_is_not_found(get: Get) -> None:
     assert get("/de/ontology").status_code == 404
+
+
+@pytest.mark.parametrize("typed", ["\0", "<", "pepr:\0", "graph:<", "graph:\0", f"{PROGRAMME_GRAPH}<"])
+def test_what_no_iri_allows_may_be_typed_anywhere(get: Get, typed: str) -> None:
+    for name in ("search?q", "ontology/Project?page", "id/project/smatch?via", "sparql?query", "sparql?example"):
+        assert get(f"/en/{name}={quote(typed)}").status_code < 400
+    assert get(f"/en/questions/projects-of-programme?programme={quote(typed)}").status_code == 400
 
 
 # ---- home ----
@@ -478,3 +487,8 @@ def test_every_page_query_is_used() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in WEB.parent.rglob("*.py"))
     for path in (queries_dir() / "pages").glob("*.rq"):
         assert f'"{path.stem}"' in code or f'"pages/{path.stem}"' in code, path.name
+
+
+@pytest.mark.parametrize("path", ["questions/projects-of-programme", "ontology/Project", "search?q=projet"])
+def test_a_page_size_of_nothing_is_a_page_size_of_one(dataset: Dataset, path: str) -> None:
+    assert caller(create_app(Settings(page_size=0), dataset))(f"/fr/{path}").status_code == 200

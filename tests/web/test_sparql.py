@@ -1,9 +1,12 @@
 """SPARQL over HTTP: the protocol's corners, formats, datasets, refusals, and queries that must be stopped."""
 
 import http.client
+import os
+import signal
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -308,6 +311,17 @@ def test_no_string_hides_or_makes_a_keyword(text: str) -> None:
     assert scan(f"{query} # x\n SERVICE").calls_service
 
 
+def test_long_texts_are_not_remembered() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(60):
+            assert scan(f"ASK {{}} # {number} " + "x" * 100_000).form == "ASK"
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
+
+
 # Caching, cross-origin reading, HEAD
 
 
@@ -423,16 +437,46 @@ def test_an_answer_past_its_bound_is_refused_whole(open_site: Callable[..., Site
     site = open_site(result_bytes=20_000)
     reply = site.query("SELECT * { ?a ?b ?c . ?d ?e ?f }")
     assert (reply.status, reply.json()["code"]) == (413, "query-too-large")
-    assert "20000" in reply.json()["detail"]
+    assert "20 kB" in reply.json()["detail"]
     assert site.query("SELECT * { ?a ?b ?c } LIMIT 10").status == 200
 
 
 def test_memory_is_bounded(open_site: Callable[..., Site]) -> None:
     site = open_site(query_memory_bytes=1_000_000_000, query_seconds=30.0, query_workers=1)
     assert site.query("ASK {}").status == 200
-    reply = site.query("SELECT * { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i } ORDER BY ?c ?f ?i LIMIT 1")
+    greedy = "SELECT * { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i } ORDER BY ?c ?f ?i LIMIT 1"
+    reply = site.query(greedy)
     assert (reply.status, reply.json()["code"]) == (413, "query-too-large")
-    assert "memory" in reply.json()["detail"]
+    assert "1 GB of memory" in reply.json()["detail"]
+    french = site.get(f"/sparql?query={quote(greedy)}", None, Accept_Language="fr").json()
+    assert (french["language"], french["limit"]) == ("fr", "1\u00a0Go de mémoire")
+    assert "limite de 1\u00a0Go de mémoire" in french["detail"]
+    assert site.query("ASK {}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", "nested too deeply"), ("fr", "imbriquée trop profondément")]
+)
+def test_a_text_that_breaks_the_engine_is_explained(
+    open_site: Callable[..., Site], lang: str, words: str
+) -> None:
+    site = open_site(query_workers=1)
+    headers = {"Content-Type": QUERY, "Accept-Language": lang}
+    reply = site.send("POST", "/sparql", headers, "SELECT * " + "{" * 300_000)
+    assert (reply.status, reply.json()["code"]) == (400, "query-failed")
+    assert words in reply.json()["detail"]
+    assert site.query("ASK {}").status == 200
+
+
+def test_a_process_that_somebody_kills_is_not_the_callers_fault(open_site: Callable[..., Site]) -> None:
+    site = open_site(query_workers=1, query_seconds=20.0)
+    assert site.query("ASK {}").status == 200
+    victim = site.app.state.workers.process_ids[0]
+    killer = threading.Timer(0.5, os.kill, (victim, signal.SIGKILL))
+    killer.start()
+    reply = site.query(ENDLESS)
+    killer.join()
+    assert (reply.status, reply.json()["code"]) == (500, "internal-error")
     assert site.query("ASK {}").status == 200
 
 
