@@ -420,6 +420,40 @@ def test_the_rest_of_the_budget_is_derived_and_flagged(view: View, things: Any) 
     assert values(view, remainder, "pepr:shareOf") == {node("amount:pepr-budget")}
 
 
+def test_a_variant_is_recorded_and_not_adopted(view: View, things: Any) -> None:
+    for identifier, year in (("laureate-braintwin-start-readme", "2025"), ("laureate-braintwin-start-about", "2026")):
+        stated = things[identifier]
+        assert basis(stated) == "variant"
+        assert stated[expand("pepr:statesValue")] == {Literal(year, datatype=node("xsd:gYear"))}
+        assert node(f"statement:{identifier}") in things["conflict-13"][expand("pepr:hasSide")]
+    assert texts(values(view, node("event:braintwin-funding-approval"), "pepr:date")) == {"2025-12"}
+
+
+def test_the_titles_of_the_research_programmes_are_translated(things: Any) -> None:
+    for entry in MATERIAL["seed_programmes"].values():
+        stated = things[f"research-programme-{entry['number']}-title-en"]
+        assert basis(stated) == "translated"
+        assert stated[expand("pepr:statesValue")] == {Literal(entry["title_en"], language="en")}
+
+
+def test_an_acronym_that_no_source_gives_is_not_in_an_iri(projects: dict[int, NamedNode]) -> None:
+    for identifier, entry in PROJECTS.items():
+        if entry.get("acronym_unverified") or entry.get("acronym_inferred"):
+            assert of(identifier, projects) == node(f"project:{identifier}")
+
+
+def test_whom_a_pilot_stands_for(view: View) -> None:
+    query = """SELECT ?participation ?organisation WHERE { ?participation pepr:onBehalfOf ?organisation }"""
+    found = {(row[0], row[1]) for row in rows(view, query)}
+    assert found == {
+        (node("participation:hugues-berry-co-pilot-inria"), node("organisation:inria")),
+        (node("participation:philippe-gesnouin-coordinator-inria"), node("organisation:inria")),
+        (node("participation:lotfi-senhadji-co-pilot-inserm"), node("organisation:inserm")),
+        (node("participation:philippe-gesnouin-co-pilot-2025"), node("organisation:inria")),
+        (node("participation:lotfi-senhadji-co-pilot-2025"), node("organisation:inserm")),
+    }
+
+
 # ---------------------------------------------------------------- the rule of all statements
 def test_a_sound_statement_has_its_plain_triple(view: View) -> None:
     query = """SELECT ?statement ?subject ?property ?object WHERE {

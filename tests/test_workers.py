@@ -212,7 +212,7 @@ def test_a_start_that_the_system_refuses_is_tried_again(
         return start(*arguments, **options)
 
     monkeypatch.setattr(module, "_RESTART_SECONDS", 0.01)
-    monkeypatch.setattr(module.subprocess, "Popen", refuse_twice)
+    monkeypatch.setattr(subprocess, "Popen", refuse_twice)
 
     async def work() -> None:
         workers = Workers(Settings(query_seconds=5.0, query_workers=1))
