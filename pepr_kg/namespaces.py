@@ -31,19 +31,20 @@ PROGRAMME_GRAPH: Final = GRAPH + "programme"
 
 # Kinds of individuals: the KIND of `id/KIND/NAME`. A kind that is not here is a typo, and a test says so.
 KINDS: Final = (
-    "access-condition", "access-level", "aggregation", "ambition", "amount", "amount-kind", "basis", "binding",
-    "call", "call-type", "caveat", "censoring", "cohort", "component", "confidence", "consent",
-    "consent-status", "correlation", "count", "count-kind", "coupling", "coupling-operator", "credibility",
-    "credibility-activity", "data-element", "dataset", "decision-status", "disagreement", "disagreement-kind",
-    "disease", "distribution", "distribution-family", "document", "duration", "estimate", "evaluation", "event",
-    "grant", "hypothesis", "identifiability", "identifier", "identifier-scheme", "impact", "interpolation",
-    "intervention", "intervention-kind", "level", "locator", "method", "modality", "model", "model-form",
-    "objective", "observation", "organ", "organisation", "outcome-status", "output", "parameter",
-    "parameter-level", "participation", "patient", "person", "place", "plan", "prediction", "prior",
-    "programme", "project", "research-programme", "residual-model", "resolved-binding", "result-status", "role",
-    "run-status", "scenario", "scenario-kind", "scheme", "selection", "sex", "statement", "strategy",
-    "time-scale", "topic", "trajectory", "transform", "twin", "uncertainty", "uncertainty-source", "validity",
-    "variable", "variable-role",
+    "access-condition", "access-level", "aggregation", "ambition", "amount", "amount-kind", "basis",
+    "binding", "call", "call-type", "caveat", "censoring", "cohort", "component", "confidence", "consent",
+    "consent-status", "correlation", "count", "count-kind", "coupling", "coupling-operator",
+    "covariate-model", "credibility", "credibility-activity", "data-element", "dataset", "decision-status",
+    "disagreement", "disagreement-kind", "disease", "distribution", "distribution-family", "document",
+    "duration", "estimate", "evaluation", "evaluation-outcome", "event", "grant", "hypothesis",
+    "identifiability", "identifier", "identifier-scheme", "impact", "interpolation", "intervention",
+    "intervention-kind", "level", "locator", "measurement-unit", "method", "modality", "model",
+    "model-event", "model-form", "objective", "observation", "organ", "organisation", "outcome-status",
+    "output", "parameter", "parameter-level", "participation", "patient", "person", "place", "plan",
+    "prediction", "prior", "programme", "project", "research-programme", "residual-model",
+    "resolved-binding", "result-status", "role", "run-status", "scenario", "scenario-kind", "scheme",
+    "selection", "sex", "statement", "strategy", "time-scale", "topic", "trajectory", "transform", "twin",
+    "uncertainty", "uncertainty-source", "unit-conversion", "validity", "variable", "variable-role",
 )  # fmt: skip
 
 PREFIXES: Final[dict[str, str]] = {

@@ -172,6 +172,8 @@ TWIN_TERMS = [
     "Uncertainty", "Validity", "Credibility", "Binding", "boundValue", "boundPath", "boundQuery", "Coupling",
     "exchangeInterval", "Prior", "CovariateModel", "ModelEvent", "evaluationKey", "seed", "contentDigest",
     "hasResultStatus", "Dataset", "AccessCondition", "Consent", "recordCount",
+    "ResolvedBinding", "usedValue", "Estimate", "PosteriorCorrelation", "ResidualModel", "timeStep", "timeColumn",
+    "birthDate", "hasSex",
 ]  # fmt: skip
 
 
@@ -190,6 +192,7 @@ def test_the_terms_of_data_and_twins_are_there(terms: rdflib.Graph, name: str) -
         "transforms": "identity log logit",
         "parameter-levels": "population individual occasion",
         "scenario-kinds": "base what-if",
+        "sexes": "female male other unknown",
         "intervention-kinds": "set scale add dose-schedule",
         "uncertainty-sources": "parameter residual model-choice total",
         "result-statuses": "current superseded withdrawn",
