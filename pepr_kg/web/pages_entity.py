@@ -43,7 +43,7 @@ _LAST: Final = tuple(expand(curie) for curie in ("skos:note", "skos:scopeNote", 
 # What is called by a proper name, whose capitals are its own.
 _NAMED: Final = tuple(f"{ID}{kind}/" for kind in ("project", "person", "organisation", "document", "output"))
 # With one of these bases what a statement says is not taken over as a fact (the ontology's evidence module).
-_NOT_ADOPTED: Final = frozenset({"inferred", "candidate", "unverified", "silent", "mistaken"})
+_NOT_ADOPTED: Final = frozenset({"inferred", "candidate", "unverified", "silent", "mistaken", "variant"})
 _PLAIN_BASIS: Final = "stated"
 # How many values or links of one kind are open before "show more".
 _OPEN: Final = 8
