@@ -54,6 +54,9 @@ _BLANK_GRAPH: Final = {
 }
 _UNDECLARED: Final = "a prefix is used that nothing declares"
 _DIGEST_MODULUS: Final = 1 << 256
+# How Oxigraph's parsers say where, before they say why.
+_REASON: Final = re.compile(r"(?:Parser error [^:]*|error at \d+:\d+): (.*)", re.DOTALL)
+_TOKENS: Final = 4  # that an error lists of what could have stood there
 _POSITION: Final = re.compile(r"line (\d+),? column (\d+)|at (\d+):(\d+)")
 
 
@@ -132,11 +135,15 @@ def syntax_position(error: SyntaxError) -> tuple[int, int, str]:
     match = _POSITION.search(text)
     numbers = [int(number) for number in match.groups() if number] if match else []
     line, column = numbers or (error.lineno or 1, error.offset or 1)
-    detail = _POSITION.sub("", text).replace("Parser error at", "").replace("error : ", "").strip(" :.")
+    reason = _REASON.fullmatch(text)
+    detail = reason[1].strip() if reason else text
     if "Prefix not found" in detail:
         detail = _UNDECLARED
     # Character classes of the grammar say nothing to a person.
     detail = re.sub(r"(?:,\s*)?\[[^\]]*(?:\.\.=|_)[^\]]*\]", "", detail, flags=re.DOTALL).rstrip(" ,.")
+    tokens = detail.split(", ")
+    if detail.startswith("expected one of") and len(tokens) > _TOKENS:
+        detail = ", ".join(tokens[:_TOKENS]) + " …"
     return line, column, detail or "syntax error"
 
 

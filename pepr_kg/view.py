@@ -94,7 +94,7 @@ class View:
         """
         solutions = self._query(sparql, bindings)
         if not isinstance(solutions, QuerySolutions):
-            raise QueryFailed(detail="SELECT expected")
+            raise QueryFailed(detail={"en": "SELECT was expected", "fr": "SELECT était attendu"})
         columns = tuple(variable.value for variable in solutions.variables)
         try:
             return Table(columns, tuple(tuple(row) for row in solutions))
@@ -109,7 +109,9 @@ class View:
         """Return the triples of a CONSTRUCT or DESCRIBE. Raises `QuerySyntaxError` or `QueryFailed`."""
         triples = self._query(sparql, bindings)
         if not isinstance(triples, QueryTriples):
-            raise QueryFailed(detail="CONSTRUCT or DESCRIBE expected")
+            raise QueryFailed(
+                detail={"en": "CONSTRUCT or DESCRIBE was expected", "fr": "CONSTRUCT ou DESCRIBE était attendu"}
+            )
         return list(triples)
 
     def quads(

@@ -424,7 +424,9 @@ def main(seconds: float, memory_bytes: int, result_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the server, which then closes the channel
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    serve(socket.socket(fileno=0), seconds, result_bytes)
+    # The server may go away while this process is starting.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        serve(socket.socket(fileno=0), seconds, result_bytes)
 
 
 if __name__ == "__main__":

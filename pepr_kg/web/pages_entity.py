@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fastapi import Response
@@ -162,7 +162,7 @@ def entity_page(reader: Reader, iri: str) -> Response:
         acronym=", ".join(node.value for node in values.get(_P + "acronym", ()) if node.value != label.text),
         kinds=kinds,
         definition=[reader.show(node) for node in reader.readable(values.get(_DEFINITION, ()))],
-        badges=[_status(reader, node) for node in values.get(_P + "hasDecisionStatus", ())],
+        badges=[_status(reader, node, about) for node in values.get(_P + "hasDecisionStatus", ())],
         accent=accent(iri, values),
         named=iri.startswith(_NAMED),
         statement=statements[0] if is_statement and statements else None,
@@ -245,10 +245,13 @@ def _badge(reader: Reader, node: Term, tone: str, key: str = "") -> Badge:
     return Badge(reader.phrase(key, value=text) if key else text, reader.href(node.value), tone)
 
 
-def _status(reader: Reader, node: Term) -> Badge:
+def _status(reader: Reader, node: Term, about: Iterable[StatementShown] = ()) -> Badge:
+    """Return the badge of a decision status, with the date of the statement that gives it where one is known."""
     name = node.value.rpartition("/")[2]
     tone = "sure" if name in {"decided", "contracted", "paid"} else "doubt" if name == "superseded" else "open"
-    return _badge(reader, node, tone)
+    badge = _badge(reader, node, tone)
+    dates = [item.date.text for item in about if item.date and node in item.details.get(_P + "statesEntity", ())]
+    return replace(badge, text=reader.phrase("badge.dated", value=badge.text, date=dates[0])) if dates else badge
 
 
 def _facts(

@@ -326,7 +326,7 @@ def test_long_texts_are_not_remembered() -> None:
 
 
 def test_an_answer_is_fetched_again_only_when_the_data_changed(tmp_path: Path, open_site: Callable[..., Site]) -> None:
-    site = open_site()
+    site = open_site(query_workers=1)
     path = "/sparql?query=" + quote("SELECT ?s { ?s ?p 5 }")
     first = site.get(path)
     tag = first.headers["etag"]
