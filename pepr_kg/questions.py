@@ -31,7 +31,7 @@ from typing import Final
 from pepr_kg.errors import BadQuestion, ParameterTypeError, UnknownParameter, UnknownPrefix, UnknownQuestion
 from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import PREFIXES, expand, shrink
-from pepr_kg.resources import queries_dir
+from pepr_kg.resources import queries_dir, read_query
 from pepr_kg.store import BlankNode, Literal, NamedNode, Table, Term, View
 
 GROUPS: Final = ("programme", "data", "twin", "quality")  # folders of `queries/`, in the order of the list
@@ -123,9 +123,24 @@ class Question:
 def ask(view: View, question: Question, raw: Mapping[str, str], lang: str) -> Table:
     """Return the answer of a question: the declared columns, in the header's order.
 
-    Raises what `Question.bind` and `View.select` raise.
+    Raises what `Question.bind` and `View.select` raise, and `ParameterTypeError` for an
+    individual that is not of the parameter's class: an empty answer would look like a no.
     """
-    table = view.select(question.sparql, question.bind(raw, lang))
+    terms = question.bind(raw, lang)
+    for parameter in question.parameters:
+        if parameter.of_class and raw.get(parameter.name):
+            pair = {"individual": terms[parameter.name], "class": NamedNode(parameter.of_class)}
+            if not view.ask(read_query("pages/is-member"), pair):
+                kind, default = shrink(parameter.of_class) or parameter.of_class, parameter.default
+                raise ParameterTypeError(
+                    parameter=parameter.name,
+                    value=raw[parameter.name],
+                    expected={
+                        "en": f"one of the individuals of {kind}, such as {default},",
+                        "fr": f"un individu de {kind}, tel que {default}",
+                    },
+                )
+    table = view.select(question.sparql, terms)
     indices = [table.columns.index(name) for name in question.columns]
     return Table(question.columns, tuple(tuple(row[index] for index in indices) for row in table.rows))
 

@@ -85,6 +85,14 @@ def test_a_value_of_the_wrong_type_is_refused_with_what_was_expected(kind: str, 
     assert "mais il faut" in caught.value.message("fr")
 
 
+@pytest.mark.parametrize("programme", ["research-programme:9", "project:smatch"])
+def test_an_individual_of_another_kind_is_refused_not_answered_with_nothing(view: View, programme: str) -> None:
+    question = find_question("projects-of-programme")
+    with pytest.raises(ParameterTypeError, match="such as research-programme:1") as caught:
+        ask(view, question, {"programme": programme}, "en")
+    assert "tel que research-programme:1" in caught.value.message("fr")
+
+
 def test_an_unknown_query_names_the_nearest() -> None:
     with pytest.raises(UnknownQuestion, match="projects-of-programme"):
         find_question("project-of-programme")

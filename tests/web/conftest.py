@@ -39,7 +39,8 @@ FACTS = """
 project:smatch a pepr:Project ; rdfs:label "Méthodes « statistiques »"@fr ; pepr:number 5 ;
     rdfs:label "Statistical methods | <trials> & \\"AI\\""@en ; rdfs:seeAlso <http://example.org/a%2Fb> .
 project:rewind a pepr:Project ; rdfs:label "REWIND, with a \\ttab"@en ; pepr:number 6 .
-<https://w3id.org/pepr-santenum/id/research-programme/1> pepr:hasProject project:smatch, project:rewind .
+<https://w3id.org/pepr-santenum/id/research-programme/1> a pepr:ResearchProgramme ;
+    pepr:hasProject project:smatch, project:rewind .
 statement:seed-001 a pepr:Statement ; pepr:aboutSubject project:smatch ; pepr:date "2024-03-06"^^xsd:date .
 """
 
