@@ -1,12 +1,15 @@
 # Everything that a person or CI does with this project. `make` alone lists the targets.
 PYTHON ?= python3
 VENV := .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 DATA := data
+CASES ?= ../shared/twin/reference
+SUITE ?= ../shared/sbml-test-suite
 PORT := 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test check bench-start lock clean
+.PHONY: help setup run build test check twin-cases sbml-suite bench-start bench-twin lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,14 +42,34 @@ test: $(VENV)/.dev ## Set up and run everything that CI runs
 check: $(VENV)/.dev ## Check the ontology alone: syntax, labels, OWL 2 DL, HermiT
 	@$(BIN)/pepr-kg check --reason
 
+twin-cases: $(VENV)/.dev ## Evaluate the reference cases in CASES (cases.csv, expected.csv, observations)
+	@$(BIN)/python scripts/twin_cases.py "$(CASES)"
+
+sbml-suite: $(VENV)/.dev ## Run the SBML Test Suite in SUITE (index.csv, cases/); the table goes to build/
+	@$(BIN)/python scripts/sbml_suite.py "$(SUITE)" build/sbml-suite.csv
+
 bench-start: $(VENV)/.dev ## Measure sizes, build time and start time
 	@$(BIN)/python benchmarks/start.py
+
+# leaspy pins NumPy 1 but runs on ours, so nothing here is resolved again (--no-deps): the files name everything.
+$(BENCH)/.done: requirements-bench.txt benchmarks/leaspy.txt
+	@sh scripts/venv.sh $(PYTHON) $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  -r requirements-bench.txt -r benchmarks/leaspy.txt
+	@touch $@
+
+bench-twin: $(BENCH)/.done ## Measure the twin evaluator beside its peers (installs 6 GB into .venv-bench)
+	@$(BENCH)/bin/python -m benchmarks.twin $(TWIN)
 
 lock: $(VENV)/.dev ## Pin the newest versions of all dependencies, with hashes
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
 	  --allow-unsafe --no-header --extra editable --output-file requirements.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
-	  --allow-unsafe --no-header --all-extras --output-file requirements-dev.txt pyproject.toml
+	  --allow-unsafe --no-header --extra dev --extra editable --extra reasoning --extra speed --output-file requirements-dev.txt \
+	  pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
+	  --no-header --no-emit-find-links --extra bench --constraint requirements.txt --unsafe-package triton --unsafe-package nvidia-cusolver-cu12 \
+	  --unsafe-package nvidia-nvtx-cu12 --output-file requirements-bench.txt pyproject.toml
 
 clean: ## Remove what was set up and built
-	rm -rf $(VENV) data dist .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) build data dist .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -1,6 +1,7 @@
 """The rooms of the house: imports run downwards only, and each dependency has one place."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ FLOORS = [
     ["view"],
     ["store"],
     ["workers"],
-    ["search", "questions", "checks", "reasoning"],
+    ["search", "questions", "checks", "reasoning", "twin"],
     ["vocabulary"],
     ["validation"],
     ["build"],
@@ -35,7 +36,11 @@ PLACES = {
     "click": {"cli"},
     "owlready2": {"reasoning"},
     "jpype": {"reasoning"},
+    "numpy": {"twin"},
+    "numba": {"twin"},
 }
+# The numerical room knows NumPy, the errors and, to find the shipped models, the resources: nothing of the graph.
+TWIN_KNOWS = {"pepr_kg.errors", "pepr_kg.resources", "pepr_kg.twin", "numpy", "numba"}
 
 
 def modules() -> dict[str, ast.Module]:
@@ -75,6 +80,15 @@ def test_each_dependency_has_its_place(name: str, tree: ast.Module) -> None:
     for found in imports(tree):
         places = PLACES.get(found.partition(".")[0])
         assert places is None or room in places, f"{name} imports {found}, which belongs in {places}"
+
+
+@pytest.mark.parametrize(("name", "tree"), [item for item in modules().items() if item[0].startswith("twin.")])
+def test_the_evaluator_needs_numpy_and_the_standard_library_only(name: str, tree: ast.Module) -> None:
+    for found in imports(tree):
+        known = found.partition(".")[0] in sys.stdlib_module_names or any(
+            found == item or found.startswith(f"{item}.") for item in TWIN_KNOWS
+        )
+        assert known, f"{name} imports {found}"
 
 
 def test_every_module_has_a_floor() -> None:

@@ -1,0 +1,347 @@
+"""Evaluate a model: patients × scenarios × parameter draws as lanes, in blocks, on one or several processes."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pepr_kg.twin.cohort import Cohort, Given, read_cohort
+from pepr_kg.twin.errors import BadScenario, BadTimes, BadValue, UnknownSymbol, suggest
+from pepr_kg.twin.expression import Array, Value
+from pepr_kg.twin.lanes import Control
+from pepr_kg.twin.model import Model
+from pepr_kg.twin.result import Result
+from pepr_kg.twin.scenario import Intervention, Scenario
+from pepr_kg.twin.schedule import ADD, SCALE, SET
+from pepr_kg.twin.solve import METHODS, Entry, Task, lane_values, solve
+from pepr_kg.twin.status import Status
+
+_BLOCK = 16_384  # lanes; more leave the cache, fewer pay for the calls
+_ACTIONS = {"add": ADD, "set": SET, "scale": SCALE}
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """An amount given to a patient: added to the amount of `symbol` (in its unit) at `time`."""
+
+    patient: str
+    symbol: str
+    time: float
+    amount: float
+
+
+def evaluate(
+    model: Model,
+    patients: Cohort | Mapping[str, Given] | None = None,
+    scenarios: Sequence[Scenario] = (),
+    times: Sequence[float] | Array = (0.0,),
+    *,
+    samples: int = 1,
+    draws: Mapping[str, Array] | None = None,
+    seed: int = 0,
+    doses: Iterable[Dose] = (),
+    outputs: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    method: str | None = None,
+    rtol: float = 1e-6,
+    atol: float | Mapping[str, float] = 0.0,
+    start: float = 0.0,
+    max_steps: int = 100_000,
+    workers: int | Executor = 1,
+    block: int = _BLOCK,
+    allow_undefined: bool = False,
+    jit: bool = False,
+) -> Result:
+    """Return the trajectories of a model for each patient, scenario and parameter draw.
+
+    `patients` gives values by symbol (see `cohort.read_cohort`); `scenarios` what is changed (none: the base alone);
+    `times` the output times in the model's unit, increasing: (times,) for all, or (patients, times) with NaN after a
+    patient's last. `draws` gives, by symbol, (patients, samples) values that replace those of `patients`: an
+    uncertainty about the parameters, for instance from `Fit.draws`. `doses` are amounts given to single patients.
+    `outputs` names the symbols wanted (`S.amount` and `S.concentration` for a species; None: what the model
+    declares). `units` says in which UCUM unit a symbol is given.
+
+    `rtol` bounds the error of each state relative to its largest value; `atol` adds an absolute part, for all states
+    or by symbol. `method` forces "closed form", "linear", "explicit", "stiff" or "scalar"; None chooses: closed forms
+    and linear models exactly, others by what is measured on the way. `workers` is a number of processes, or an
+    executor of yours. The result does not depend on it, nor on `block`, the number of lanes side by side. With
+    `allow_undefined` an output that is not a number is no failure. `jit` has Numba, where it is installed, compile
+    models without events: seconds once, then faster.
+
+    A lane that fails has a status and a sentence (`Result.failures`); the others go on. What is wrong with the
+    question itself raises a `TwinError` that names the model, the symbol and the patient.
+    """
+    cohort = (
+        patients
+        if isinstance(patients, Cohort)
+        else read_cohort(model, patients or {}, units=units, strict=not allow_undefined)
+    )
+    plans = tuple(scenarios) or (Scenario.base(),)
+    if samples < 1:
+        raise BadValue(
+            model=model.name,
+            symbol="samples",
+            patient="*",
+            value=samples,
+            detail={"en": "at least one sample is needed", "fr": "il faut au moins un échantillon"},
+        )
+    shape = (len(cohort), len(plans), samples)
+    grid = _read_times(model, times, start, shape)
+    wanted = tuple(outputs) if outputs is not None else model.outputs
+    _check_outputs(model, wanted)
+    if method is not None and method not in METHODS:
+        raise BadValue(
+            model=model.name,
+            symbol="method",
+            patient="*",
+            value=method,
+            detail={
+                "en": f"one of these was expected: {', '.join(METHODS)}",
+                "fr": f"valeurs acceptées : {', '.join(METHODS)}",
+            },
+        )
+    values = _spread(model, cohort, draws, shape)
+    values = _intervene(model, values, plans, shape, start)
+    entries = _timed(model, plans, tuple(doses), cohort, shape, start)
+    valid = _validity(model, values, math.prod(shape))
+    control = Control(rtol=rtol, atol=_tolerances(model, atol), max_steps=max_steps)
+    task = Task(
+        model,
+        values,
+        math.prod(shape),
+        grid,
+        start,
+        wanted,
+        control,
+        method,
+        entries,
+        seed,
+        np.arange(math.prod(shape)),
+        allow_undefined,
+        jit,
+    )
+    data, status, ended, steps, used = _run(task, workers, block)
+    if not valid.all():
+        status[~valid] = Status.NOT_VALID
+        ended[~valid] = start
+        data[:, :, ~valid] = np.nan
+    shown = grid if grid.ndim == 1 else np.asarray(times, dtype=float)
+    return Result(model, wanted, shown, cohort.patients, plans, samples, data, status, ended, steps, used, seed)
+
+
+def _read_times(model: Model, times: Sequence[float] | Array, start: float, shape: tuple[int, int, int]) -> Array:
+    """Return the output times, (times,) or (times, lanes); NaN at a patient's end becomes +inf."""
+    grid = np.array(times, dtype=float, ndmin=1)
+
+    def refuse(en: str, fr: str) -> None:
+        raise BadTimes(model=model.name, detail={"en": en, "fr": fr})
+
+    if not grid.size:
+        refuse("there are none", "il n’y en a aucun")
+    if grid.ndim > 2 or (grid.ndim == 2 and grid.shape[0] != shape[0]):
+        refuse(
+            f"they have the shape {grid.shape}; (times,) or (patients, times) was expected",
+            f"leur forme est {grid.shape} ; il faut (instants,) ou (patients, instants)",
+        )
+    rows = np.atleast_2d(grid)
+    known = np.isfinite(rows)
+    if grid.ndim == 1 and not known.all():
+        refuse("one of them is not a finite number", "l’un d’eux n’est pas un nombre fini")
+    if np.any(~known[:, :-1] & known[:, 1:]) or not known[:, 0].all():
+        refuse("a time follows one that is not a number", "un instant suit une valeur qui n’est pas un nombre")
+    back = np.argwhere(np.diff(np.where(known, rows, np.inf), axis=1) < 0)
+    if back.size:
+        row, at = back[0]
+        refuse(
+            f"they go backwards from {rows[row, at]:g} to {rows[row, at + 1]:g}",
+            f"ils reculent de {rows[row, at]:g} à {rows[row, at + 1]:g}",
+        )
+    if np.nanmin(rows) < start:
+        refuse(
+            f"{np.nanmin(rows):g} lies before the start, {start:g}", f"{np.nanmin(rows):g} précède le début, {start:g}"
+        )
+    if grid.ndim == 1:
+        return grid
+    return np.repeat(np.where(known, rows, np.inf).T, shape[1] * shape[2], axis=1)
+
+
+def _check_outputs(model: Model, wanted: tuple[str, ...]) -> None:
+    for name in wanted:
+        base, _, what = name.partition(".")
+        known = base in model.symbols and (
+            what == "" or (what in ("amount", "concentration") and model.variable(base).kind == "species")
+        )
+        if not known:
+            raise UnknownSymbol(model=model.name, symbol=name, known=suggest(base, model.symbols))
+
+
+def _spread(
+    model: Model, cohort: Cohort, draws: Mapping[str, Array] | None, shape: tuple[int, int, int]
+) -> dict[str, Value]:
+    """Return the values by symbol, a float or one for each lane."""
+    found: dict[str, Value] = {}
+    for symbol, value in cohort.values.items():
+        found[symbol] = value if not isinstance(value, np.ndarray) else np.repeat(value, shape[1] * shape[2])
+    for symbol, drawn in (draws or {}).items():
+        if symbol not in model.symbols:
+            raise UnknownSymbol(model=model.name, symbol=symbol, known=suggest(symbol, model.symbols))
+        table = np.asarray(drawn, dtype=float)
+        if table.shape != (shape[0], shape[2]):
+            raise BadValue(
+                model=model.name,
+                symbol=symbol,
+                patient="*",
+                value=table.shape,
+                detail={
+                    "en": f"draws of the shape (patients, samples) = {(shape[0], shape[2])} were expected",
+                    "fr": f"il faut des tirages de forme (patients, échantillons) = {(shape[0], shape[2])}",
+                },
+            )
+        found[symbol] = np.ascontiguousarray(np.broadcast_to(table[:, None, :], shape)).reshape(-1)
+    return found
+
+
+def _intervene(
+    model: Model, values: dict[str, Value], plans: tuple[Scenario, ...], shape: tuple[int, int, int], start: float
+) -> dict[str, Value]:
+    """Apply what scenarios change at the start."""
+    lanes = math.prod(shape)
+    changes = [(at, item) for at, plan in enumerate(plans) for item in plan.interventions if item.at is None]
+    for at, item in changes:
+        _check_target(model, item)
+        if item.symbol not in values:
+            values[item.symbol] = lane_values(model, values, lanes, start, item.symbol)
+        table = np.array(np.broadcast_to(values[item.symbol], lanes)).reshape(shape)
+        old = table[:, at, :]
+        table[:, at, :] = (
+            old + item.value if item.action == "add" else old * item.value if item.action == "scale" else item.value
+        )
+        values[item.symbol] = table.reshape(-1)
+    return values
+
+
+def _check_target(model: Model, item: Intervention) -> None:
+    if item.symbol not in model.symbols:
+        raise UnknownSymbol(model=model.name, symbol=item.symbol, known=suggest(item.symbol, model.symbols))
+    variable = model.variable(item.symbol)
+    if variable.role == "derived":
+        raise BadScenario(
+            symbol=item.symbol,
+            detail={
+                "en": f"the model {model.name} computes it; change what it is computed from",
+                "fr": f"le modèle {model.name} le calcule ; changez ce dont il dépend",
+            },
+        )
+    low, high = variable.bounds
+    if item.action == "set" and not low <= item.value <= high:
+        raise BadScenario(
+            symbol=item.symbol,
+            detail={
+                "en": f"{item.value:g} is outside {low:g} to {high:g}",
+                "fr": f"{item.value:g} sort de {low:g} à {high:g}",
+            },
+        )
+
+
+def _timed(
+    model: Model,
+    plans: tuple[Scenario, ...],
+    doses: tuple[Dose, ...],
+    cohort: Cohort,
+    shape: tuple[int, int, int],
+    start: float,
+) -> tuple[Entry, ...]:
+    """Return what is done at known times, each entry with the lanes that it concerns."""
+    lanes = np.arange(math.prod(shape)).reshape(shape)
+    found = []
+    for at, plan in enumerate(plans):
+        for item in plan.interventions:
+            if item.at is not None:
+                _check_target(model, item)
+                if item.at < start:
+                    raise BadScenario(
+                        symbol=item.symbol,
+                        detail={
+                            "en": f"its time {item.at:g} lies before the start, {start:g}",
+                            "fr": f"son instant {item.at:g} précède le début, {start:g}",
+                        },
+                    )
+                found.append(
+                    Entry(item.at, item.symbol, _ACTIONS[item.action], item.value, lanes[:, at, :].reshape(-1))
+                )
+    index = {key: at for at, key in enumerate(cohort.patients)}
+    seen: dict[tuple[str, str, float], float] = {}
+    for dose in doses:
+        _check_dose(model, dose, index, seen, start)
+        found.append(Entry(dose.time, dose.symbol, ADD, dose.amount, lanes[index[dose.patient]].reshape(-1)))
+    return tuple(found)
+
+
+def _check_dose(
+    model: Model, dose: Dose, index: Mapping[str, int], seen: dict[tuple[str, str, float], float], start: float
+) -> None:
+    def refuse(en: str, fr: str) -> None:
+        raise BadValue(
+            model=model.name,
+            symbol=dose.symbol,
+            patient=dose.patient,
+            value=f"{dose.amount:g} @ {dose.time:g}",
+            detail={"en": en, "fr": fr},
+        )
+
+    if dose.patient not in index:
+        refuse("this patient is not in the cohort", "ce patient n’est pas dans la cohorte")
+    if dose.symbol not in model.symbols or model.variable(dose.symbol).role not in ("state", "discrete"):
+        raise UnknownSymbol(model=model.name, symbol=dose.symbol, known=suggest(dose.symbol, model.states))
+    if not (math.isfinite(dose.amount) and dose.amount >= 0 and math.isfinite(dose.time) and dose.time >= start):
+        refuse(
+            "an amount that is not negative and a time from the start on were expected",
+            "il faut une quantité non négative et un instant à partir du début",
+        )
+    if seen.setdefault((dose.patient, dose.symbol, dose.time), dose.amount) != dose.amount:
+        refuse("another amount is given at the same time", "une autre quantité est donnée au même instant")
+
+
+def _validity(model: Model, values: Mapping[str, Value], lanes: int) -> npt.NDArray[np.bool_]:
+    """Return for which lanes the model may be used."""
+    valid = np.ones(lanes, dtype=bool)
+    for rule in model.validity:
+        value = values.get(rule.symbol)
+        if value is not None:
+            valid &= (np.asarray(value) >= rule.minimum) & (np.asarray(value) <= rule.maximum)
+    return valid
+
+
+def _tolerances(model: Model, atol: float | Mapping[str, float]) -> float | Array:
+    if isinstance(atol, Mapping):
+        cores = {model.variable(symbol).core or symbol: value for symbol, value in atol.items()}
+        return np.array([cores.get(state, 0.0) for state in (*model.states, *model.algebraic)])
+    return float(atol)
+
+
+def _run(
+    task: Task, workers: int | Executor, block: int
+) -> tuple[Array, npt.NDArray[np.int8], Array, npt.NDArray[np.int64], str]:
+    """Run the blocks of a task and put them together."""
+    if not isinstance(workers, int):
+        parts = list(workers.map(solve, task.split(block)))
+    elif workers > 1 and task.lanes > 1:
+        size = max(1, min(block, -(-task.lanes // workers)))
+        with ProcessPoolExecutor(workers) as pool:
+            parts = list(pool.map(solve, task.split(size)))
+    else:
+        parts = [solve(part) for part in task.split(block)]
+    if len(parts) == 1:
+        only = parts[0]
+        return only.data, only.status, only.ended, only.steps, only.method
+    methods = ", ".join(dict.fromkeys(part.method for part in parts))
+    return (
+        np.concatenate([part.data for part in parts], axis=2),
+        np.concatenate([part.status for part in parts]),
+        np.concatenate([part.ended for part in parts]),
+        np.concatenate([part.steps for part in parts]),
+        methods,
+    )

@@ -1,0 +1,194 @@
+"""Linear models, exactly: from one output, dose or event to the next by the matrix exponential, all lanes at once.
+
+y' = A y + b with A and b constant between stops; y(t + h) = exp(A h) y + integral of exp(A s) b (Gibaldi & Perrier
+1982 for compartments; the exponential as in `linear`).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pepr_kg.twin.analysis import linear_system
+from pepr_kg.twin.dormand_prince import Array, Pick
+from pepr_kg.twin.errors import ModelUnsupported
+from pepr_kg.twin.events import Events
+from pepr_kg.twin.expression import evaluate
+from pepr_kg.twin.lanes import Run, take
+from pepr_kg.twin.linear import propagate, propagator
+from pepr_kg.twin.model import Model
+from pepr_kg.twin.schedule import Schedule, kept_slots
+
+
+class _Lanes:
+    """What events and schedules need of a block: where the lanes are."""
+
+    def __init__(self, program: Any, start: float, y0: Array, v: list[Any]) -> None:
+        lanes = y0.shape[1]
+        self.program = program
+        self.ids = np.arange(lanes)
+        self.t = np.full(lanes, float(start))
+        self.y = y0.copy()
+        self.v = list(v)
+        self.settle = None
+
+    def part(self, pick: Pick) -> tuple[Array, Array, list[Any], list[Array]]:
+        """Return time, states, slots and work buffers of the picked lanes."""
+        return (
+            self.t[pick],
+            self.y[:, pick],
+            take(self.v, pick),
+            [np.empty(pick.size) for _ in range(self.program.buffers)],
+        )
+
+    def prepare(self, pick: Pick) -> None:
+        """Compute the hoisted slots of these lanes anew."""
+        v = take(self.v, pick)
+        self.program.prepare(v)
+        for slot in self.program.hoisted:
+            if isinstance(self.v[slot], np.ndarray):
+                self.v[slot][pick] = v[slot]
+
+    def look_back(self, *_: object) -> None:
+        """Do nothing: a linear model with delays is not solved here."""
+
+
+def run_linear(
+    model: Model,
+    program: Any,
+    start: float,
+    y0: Array,
+    v: list[Any],
+    grid: Array,
+    events: Events | None,
+    schedule: Schedule | None,
+) -> Run:
+    """Return the states at `grid`, (times,) or (times, lanes), of a linear model."""
+    states, lanes = y0.shape
+    block = _Lanes(program, start, y0, v)
+    everyone = block.ids
+    kept = kept_slots(program, schedule)
+    end = np.full(lanes, np.max(grid[np.isfinite(grid)], initial=start))
+    run = Run(
+        np.empty((states, len(grid), lanes)),
+        np.empty((len(kept), len(grid), lanes)),
+        np.zeros(lanes, dtype=np.int8),
+        np.zeros(lanes, dtype=np.int64),
+        end,
+    )
+    system = _System(model, block)
+    stop = np.full(lanes, np.inf)
+
+    def act(pick: Pick, first: bool = False) -> None:
+        moved = False
+        if schedule is not None:
+            moved |= bool(schedule.apply(block, pick).size)
+        if events is not None:
+            if first:
+                events.begin(block)
+            else:
+                moved |= bool(events.happen(block, pick).size)
+        if schedule is not None or events is not None:
+            stop[pick] = np.minimum(
+                schedule.next(pick) if schedule is not None else np.inf,
+                events.next(block, pick) if events is not None else np.inf,
+            )
+        if moved or first:
+            system.forget()
+
+    act(everyone, first=True)
+    at = 0
+    while at < len(grid):
+        if grid.ndim == 1 and np.all(stop == stop[0]) and np.all(block.t == block.t[0]):
+            ahead = int(np.searchsorted(grid, stop[0])) if stop[0] < np.inf else len(grid)
+            if ahead > at:
+                _leap(run, block, system, grid, at, ahead, kept)
+                at = ahead
+                continue
+        goal = grid[at] if grid.ndim == 2 else np.full(lanes, grid[at])
+        inside = np.isfinite(goal)
+        while (due := np.flatnonzero((stop <= goal) & inside)).size:
+            system.advance(due, stop[due])
+            act(due)
+        moving = np.flatnonzero(inside)
+        system.advance(moving, goal[moving])
+        run.y[:, at] = block.y
+        for row, slot in enumerate(kept):
+            run.d[row, at] = block.v[slot]
+        at += 1
+    return run
+
+
+def _leap(run: Run, block: _Lanes, system: "_System", grid: Array, at: int, ahead: int, kept: list[int]) -> None:
+    """Write all outputs up to the next stop, which all lanes share."""
+    now = float(block.t[0])
+    matrix, shift = system.parts()
+    if grid[at] == now:
+        propagate(matrix, shift, block.y, grid[at:ahead], run.y[:, at:ahead])
+    else:
+        run.y[:, at:ahead] = propagate(matrix, shift, block.y, np.concatenate([[now], grid[at:ahead]]))[:, 1:]
+    block.y = run.y[:, ahead - 1].copy()
+    block.t[:] = grid[ahead - 1]
+    for row, slot in enumerate(kept):
+        run.d[row, at:ahead] = block.v[slot]
+
+
+class _System:
+    """A and b of the lanes, and the propagators that were made of them."""
+
+    def __init__(self, model: Model, block: _Lanes) -> None:
+        form = linear_system(model)
+        if form is None:
+            raise ModelUnsupported(
+                model=model.name,
+                construct='method="linear"',
+                detail={
+                    "en": "its rates are not linear in its states with constant coefficients",
+                    "fr": "ses vitesses ne sont pas linéaires en ses états à coefficients constants",
+                },
+            )
+        self._form = form
+        self._block = block
+        self._known: tuple[list[list[Any]], list[Any]] | None = None
+        self._made: dict[float, tuple[Any, Any]] = {}
+
+    def forget(self) -> None:
+        """Drop what was made: a value that it was made from has changed."""
+        self._known = None
+        self._made.clear()
+
+    def parts(self) -> tuple[list[list[Any]], list[Any]]:
+        """Return A and b; None where an entry is zero for every model of this form."""
+        if self._known is None:
+            slots = self._block.program.slots
+            values = {name: self._block.v[at] for name, at in slots.items()}
+            self._known = (
+                [[None if entry is None else evaluate(entry, values) for entry in row] for row in self._form.matrix],
+                [None if entry is None else evaluate(entry, values) for entry in self._form.shift],
+            )
+        return self._known
+
+    def advance(self, pick: Pick, goal: Array) -> None:
+        """Bring the picked lanes to their times `goal`."""
+        block = self._block
+        span = goal - block.t[pick]
+        if not span.any():
+            block.t[pick] = goal
+            return
+        whole = pick.size == block.ids.size
+        if whole and np.all(span == span[0]):
+            if float(span[0]) not in self._made:
+                self._made[float(span[0])] = propagator(*self.parts(), float(span[0]))
+            matrix, shift = self._made[float(span[0])]
+        else:
+            a, b = self.parts()
+            matrix, shift = propagator([take(row, pick) for row in a], take(b, pick), span)
+        y = block.y[:, pick]
+        for row, entries in enumerate(matrix):
+            total = np.zeros(pick.size)
+            for entry, old in zip(entries, y, strict=True):
+                if entry is not None:
+                    total += entry * old
+            if shift[row] is not None:
+                total += shift[row]
+            block.y[row, pick] = total
+        block.t[pick] = goal

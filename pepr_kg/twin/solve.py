@@ -1,0 +1,272 @@
+"""Solve one block of lanes by the method that fits: closed form, matrix exponential, explicit or stiff integration,
+scalar code.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pepr_kg.twin.analysis import form
+from pepr_kg.twin.codegen import compile_model
+from pepr_kg.twin.delays import History
+from pepr_kg.twin.dormand_prince import DormandPrince
+from pepr_kg.twin.events import Events
+from pepr_kg.twin.expression import Array, Value
+from pepr_kg.twin.lanes import Block, Control, Run
+from pepr_kg.twin.linear_run import run_linear
+from pepr_kg.twin.model import Model
+from pepr_kg.twin.rosenbrock import Rosenbrock
+from pepr_kg.twin.scalar import able, run_scalar
+from pepr_kg.twin.schedule import Schedule, Target, kept_slots
+from pepr_kg.twin.status import Status
+
+METHODS = ("closed form", "linear", "explicit", "stiff", "scalar")
+_STIFF_AFTER = (
+    15  # steps in a row held by stability before the stiff solver takes a lane over (Hairer & Wanner 1996, IV.2)
+)
+_CHUNK = 1 << 20  # values of outputs computed at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something done at a known time: `action` (see `schedule`) with `amount` on `symbol`, in the lanes named."""
+
+    time: float
+    symbol: str
+    action: int
+    amount: float
+    lanes: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be solved: values by symbol (a float, or (lanes,)), output times, and how."""
+
+    model: Model
+    values: Mapping[str, Value]
+    lanes: int
+    grid: Array
+    start: float
+    outputs: tuple[str, ...]
+    control: Control
+    method: str | None
+    entries: tuple[Entry, ...]
+    seed: int
+    keys: npt.NDArray[np.intp]
+    allow_undefined: bool
+    jit: bool
+
+    def split(self, size: int) -> Iterator["Task"]:
+        """Yield the task in blocks of at most `size` lanes."""
+        for first in range(0, self.lanes, size):
+            yield self.pick(np.arange(first, min(first + size, self.lanes)))
+
+    def pick(self, lanes: npt.NDArray[np.intp]) -> "Task":
+        """Return the task for some of its lanes (in increasing order)."""
+        if lanes.size == self.lanes:
+            return self
+        values = {name: value[lanes] if isinstance(value, np.ndarray) else value for name, value in self.values.items()}
+        entries = []
+        for entry in self.entries:
+            inside = np.flatnonzero(np.isin(lanes, entry.lanes))
+            if inside.size:
+                entries.append(replace(entry, lanes=inside))
+        grid = self.grid if self.grid.ndim == 1 else self.grid[:, lanes]
+        return replace(self, values=values, lanes=lanes.size, grid=grid, entries=tuple(entries), keys=self.keys[lanes])
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The answer of a block: `data` (outputs, times, lanes), `status`, `ended`, `steps` (lanes,), the method used."""
+
+    data: Array
+    status: npt.NDArray[np.int8]
+    ended: Array
+    steps: npt.NDArray[np.int64]
+    method: str
+
+
+def solve(task: Task) -> Part:
+    """Return the outputs of a block of lanes."""
+    program = compile_model(task.model)
+    y0, v = _start(task, program)
+    run, method = _run(task, program, y0, v, task.method or _choose(task, program))
+    data = _outputs(task, program, v, run)
+    status = run.status.copy()
+    if not task.allow_undefined:
+        wanted = np.isfinite(task.grid) if task.grid.ndim == 2 else np.True_
+        undefined = np.any(~np.isfinite(data) & wanted, axis=(0, 1))
+        status[undefined & (status == Status.DONE)] = Status.NOT_FINITE
+    return Part(data, status, run.ended, run.steps, method)
+
+
+def _start(task: Task, program: Any) -> tuple[Array, list[Any]]:
+    """Return states and slots at the start; a slot that is to change on the way has a value of its own in each lane."""
+    y0, v = program.start(task.values, task.lanes, task.start)
+    targets = {program.slots.get(core_of(task.model, entry.symbol)) for entry in task.entries} - {None}
+    for slot in targets:
+        v[slot] = np.array(np.broadcast_to(v[slot], task.lanes), dtype=float)
+    if targets:
+        program.prepare(v)
+    return y0, v
+
+
+def core_of(model: Model, symbol: str) -> str:
+    """Return the symbol of the core form that carries the value of one of the file's."""
+    return model.variable(symbol).core or symbol
+
+
+def _run(task: Task, program: Any, y0: Array, v: list[Any], method: str) -> tuple[Run, str]:
+    """Solve the states by a method; return the method that it came to."""
+    if method == "closed form":
+        shape = (len(y0), len(task.grid), task.lanes)
+        end = np.full(task.lanes, np.max(task.grid[np.isfinite(task.grid)]))
+        zero = np.zeros(task.lanes, dtype=np.int64)
+        kept = np.empty((len(kept_slots(program, None)), *shape[1:]))
+        for row, slot in enumerate(kept_slots(program, None)):
+            kept[row] = v[slot]
+        return Run(np.broadcast_to(y0[:, None, :], shape), kept, zero.astype(np.int8), zero, end), method
+    if method == "linear":
+        events, schedule = _events(task, program), _schedule(task, program)
+        return run_linear(task.model, program, task.start, y0, v, task.grid, events, schedule), method
+    if method == "scalar" and not task.entries:
+        control = replace(task.control, stiff_after=_STIFF_AFTER) if task.method is None else task.control
+        found = run_scalar(task.model, task.start, y0, v, task.grid, control, jit=task.jit)
+        if found is not None:
+            return found, method
+    # Here too: what left the domain of plain floats, and what is too stiff for them.
+    return _integrate(task, program, y0, v, "explicit" if method == "scalar" else method)
+
+
+def _choose(task: Task, program: Any) -> str:
+    """Return the method that the form of the model asks for."""
+    kind = form(task.model)
+    if kind == "closed form" and not task.entries:
+        return "closed form"
+    if program.algebraic:
+        return "stiff"
+    if kind == "linear" and not program.delays:
+        return "linear"
+    if kind == "stiff":
+        return "stiff"
+    alone = task.lanes == 1 or task.jit
+    return "scalar" if alone and task.grid.ndim == 1 and not task.entries and able(task.model) else "explicit"
+
+
+def _integrate(task: Task, program: Any, y0: Array, v: list[Any], method: str) -> tuple[Run, str]:
+    """Integrate step by step; lanes that prove stiff are done again by the stiff solver."""
+    if program.delays and task.lanes > 1:
+        return _one_by_one(task, method)
+    stiff = method == "stiff"
+    run = _block(task, program, y0, v, stiff, task.method is None and not program.delays).run()
+    taken = np.flatnonzero(run.status == Status.STIFF)
+    if not taken.size:
+        return run, method
+    part = task.pick(taken)
+    y_part, v_part = _start(part, program)
+    again = _block(part, program, y_part, v_part, True, False).run()
+    run.y[:, :, taken], run.d[:, :, taken] = again.y, again.d
+    run.status[taken], run.ended[taken] = again.status, again.ended
+    run.steps[taken] += again.steps
+    return run, "explicit, stiff"
+
+
+def _block(task: Task, program: Any, y0: Array, v: list[Any], stiff: bool, watch: bool) -> Block:
+    sizes = (len(y0), len(program.modes), program.buffers, task.lanes)
+    stepper: Any = Rosenbrock(program, *sizes, mass=program.mass) if stiff else DormandPrince(program, *sizes)
+    control = replace(task.control, stiff_after=_STIFF_AFTER) if watch else task.control
+    history = History(program, task.start, lambda then: program.start(task.values, 1, then)) if program.delays else None
+    return Block(
+        program,
+        stepper,
+        task.start,
+        y0,
+        v,
+        task.grid,
+        control,
+        _events(task, program),
+        _schedule(task, program),
+        history,
+    )
+
+
+def _one_by_one(task: Task, method: str) -> tuple[Run, str]:
+    """Solve each lane alone: models that look back keep a history of their own."""
+    parts = []
+    for lane in range(task.lanes):
+        part = task.pick(np.array([lane]))
+        program = compile_model(part.model)
+        y0, v = _start(part, program)
+        parts.append(_block(part, program, y0, v, method == "stiff", False).run())
+    return Run(
+        np.concatenate([part.y for part in parts], axis=2),
+        np.concatenate([part.d for part in parts], axis=2),
+        np.concatenate([part.status for part in parts]),
+        np.concatenate([part.steps for part in parts]),
+        np.concatenate([part.ended for part in parts]),
+    ), method
+
+
+def _events(task: Task, program: Any) -> Events | None:
+    return Events(task.model, program, task.lanes, task.keys, task.seed) if task.model.events else None
+
+
+def _schedule(task: Task, program: Any) -> Schedule | None:
+    """Return the entries of each lane in order of time."""
+    if not task.entries:
+        return None
+    table: list[Target] = []
+    rows: list[list[tuple[float, int, float, int]]] = [[] for _ in range(task.lanes)]
+    for entry in task.entries:
+        core = core_of(task.model, entry.symbol)
+        target = Target(row=program.rows[core]) if core in program.rows else Target(slot=program.slots[core])
+        if target not in table:
+            table.append(target)
+        for lane in entry.lanes:
+            rows[lane].append((entry.time, entry.action, entry.amount, table.index(target)))
+    depth = max(len(row) for row in rows)
+    shape = (depth, task.lanes)
+    plan = Schedule(
+        np.full(shape, np.inf),
+        np.zeros(shape),
+        np.zeros(shape, dtype=np.int8),
+        np.zeros(shape, dtype=np.intp),
+        tuple(table),
+        np.zeros(task.lanes, dtype=np.intp),
+    )
+    for lane, row in enumerate(rows):
+        for at, found in enumerate(sorted(row, key=lambda item: item[0])):
+            plan.times[at, lane], plan.actions[at, lane], plan.amounts[at, lane], plan.targets[at, lane] = found
+    return plan
+
+
+def _outputs(task: Task, program: Any, v: list[Any], run: Run) -> Array:
+    """Return the symbols asked for, (outputs, times, lanes), in pieces that fit the memory."""
+    compute = program.outputs(task.outputs)
+    count = len(task.grid)
+    data = np.empty((len(task.outputs), count, task.lanes))
+    size = max(1, _CHUNK // max(1, task.lanes))
+    slots, changing = list(v), kept_slots(program, _schedule(task, program))
+    with np.errstate(all="ignore"):
+        for first in range(0, count, size):
+            part = slice(first, min(first + size, count))
+            grid = task.grid[part, None] if task.grid.ndim == 1 else task.grid[part]
+            for row, slot in enumerate(changing):
+                slots[slot] = run.d[row, part]
+            for row, value in enumerate(compute(grid, run.y[:, part], slots)):
+                data[row, part] = value
+    for lane in np.flatnonzero(run.status != Status.DONE):  # what was not reached is not a value
+        grid = task.grid if task.grid.ndim == 1 else task.grid[:, lane]
+        data[:, grid > run.ended[lane], lane] = np.nan
+    return data
+
+
+def lane_values(model: Model, values: Mapping[str, Value], lanes: int, start: float, symbol: str) -> Array:
+    """Return the value that a symbol has at the start, (lanes,)."""
+    program = compile_model(model)
+    y, v = program.start(values, lanes, start)
+    found = program.outputs((symbol,))(np.full(lanes, start), y, v)[0]
+    return np.array(np.broadcast_to(found, lanes))
