@@ -183,7 +183,7 @@ def beside(here: Figures | None, there: Figures) -> list[str]:
         return ["", "none is as exact", "", ""]
     if here.failure:
         return ["", here.failure, "", ""]
-    return [*shown(here)[:3], f"{here.rate / there.rate:,.3g}"]
+    return [*shown(here)[:3], multiple(here.rate / there.rate)]
 
 
 def sizes_table(bench: Bench, problem: Problem) -> str:
@@ -328,12 +328,17 @@ def bars_table(found: Iterable[Bar]) -> str:
         [
             bar.title,
             f"{'at most' if bar.most else 'at least'} {bar.bar:g}",
-            "" if bar.found is None else f"{bar.found:,.3g}",
+            "" if bar.found is None else multiple(bar.found),
             bar.met(),
         ]
         for bar in found
     ]
     return "### Bars at 10,000 patients\n\n" + table(["what", "bar", "found", ""], rows)
+
+
+def multiple(times: float) -> str:
+    """Return a ratio with three digits, without an exponent."""
+    return f"{times:,.0f}" if times >= 100 else f"{times:.3g}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

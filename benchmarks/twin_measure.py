@@ -110,28 +110,18 @@ def run_twin(problem: Problem, cohort: Cohort, setting: Setting) -> Run:
 
 def personalise_twin(visits: Visits, copies: int) -> Modes:
     """The evaluator's individualisation of every subject, `copies` times over; what comes back is the first copy."""
-
-    from pepr_kg.twin import load_model
-    from pepr_kg.twin.builtin import builtin
-    from pepr_kg.twin.individualise import Observations, individualise
-    from scripts.twin_cases import predictor
+    from pepr_kg.twin import Observations, fit, load_model
 
     model = load_model("disease-course")
-    names = {variable.name: variable.symbol for variable in model.variables}
-    symbols = [names.get(outcome, outcome) for outcome in visits.outcomes]
     row, column = np.nonzero(np.isfinite(visits.scores))
-    subjects, kinds = visits.lane[row].astype(int), [symbols[place] for place in column]
-    began = time.perf_counter()
-    observations = Observations.from_columns(
-        [f"{visits.subjects[subject]}-{copy}" for copy in range(copies) for subject in subjects],
-        np.tile(visits.ages[row], copies), kinds * copies, np.tile(visits.scores[row, column], copies),
-    )  # fmt: skip
-    known = builtin("disease-course")
-    priors = known.priors(model)
-    fit = individualise(predictor(model, priors.symbols, observations), observations, priors, known.residuals(model))
+    subjects, outcomes = visits.lane[row].astype(int), [visits.outcomes[place] for place in column]
+    keys = [f"{visits.subjects[subject]}-{copy}" for copy in range(copies) for subject in subjects]
+    ages, scores = np.tile(visits.ages[row], copies), np.tile(visits.scores[row, column], copies)
+    began = time.perf_counter()  # leaspy too reads its table within the call
+    found = fit(model, Observations.from_columns(keys, ages, outcomes * copies, scores))
     seconds = time.perf_counter() - began
-    order = [fit.patients.index(f"{subject}-0") for subject in visits.subjects]
-    values = fit.theta[[fit.symbols.index(symbol) for symbol in ("xi", "tau_a", "s0", "s1")]][:, order].T
+    order = [found.patients.index(f"{subject}-0") for subject in visits.subjects]
+    values = found.theta[[found.symbols.index(symbol) for symbol in ("xi", "tau_a", "s0", "s1")]][:, order].T
     return Modes(visits.subjects, values, seconds)
 
 

@@ -1,13 +1,12 @@
 """Run the semantic cases of the SBML Test Suite and say, case by case, what came out.
 
-usage: python scripts/sbml_suite.py SUITE [REPORT.csv]
-
-SUITE is a folder with `index.csv` and `cases/`. A case passes when every cell is within `absolute + relative
+A case passes when every cell is within `absolute + relative
 |expected|`. FAIL is a wrong answer, REFUSED an answer that was not given, with the construct that is not evaluated;
 NOTRUN is a case without a time course to compare. The table goes to REPORT.csv (build/sbml-suite.csv) and, as
 Markdown, beside it. Exit code 1 where a case fails.
 """
 
+import argparse
 import csv
 import io
 import multiprocessing
@@ -29,6 +28,8 @@ from pepr_kg.twin.sbml import read_model
 from pepr_kg.twin.status import Status
 
 SECONDS = 300  # a case that takes longer has failed
+TIERS = ("A", "B", "C", "random")  # what must pass whole, first in the table
+BEGIN, END = "<!-- made by make sbml-suite: begin -->", "<!-- made by make sbml-suite: end -->"
 OUTCOMES = ("PASS", "FAIL", "REFUSED", "NOTRUN")
 
 
@@ -102,7 +103,8 @@ def run_case(suite: Path, row: dict[str, str]) -> tuple[str, str]:
             else name
             for name in header
         )
-        times = np.linspace(settings.start, settings.start + settings.duration, settings.steps + 1)
+        even = np.linspace(settings.start, settings.start + settings.duration, settings.steps + 1)
+        times = np.array([float(f"{time:.12g}") for time in even])  # 4.8, and not the 4.800000000000001 of a sum
         result = evaluate(
             model,
             {},
@@ -182,41 +184,47 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_table(page: Path, text: str) -> None:
+    """Put the table between the two markers of a page of the documentation."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+
+
 def main(arguments: list[str]) -> int:
     """Run the suite; return the exit code."""
-    if not arguments or not (Path(arguments[0]) / "index.csv").is_file():
-        sys.stderr.write("usage: sbml_suite.py SUITE [REPORT.csv] [CASE or TIER …]; SUITE holds index.csv and cases/\n")
+    parser = argparse.ArgumentParser(prog="sbml_suite.py", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("suite", type=Path, help="a folder with index.csv and cases/")
+    parser.add_argument("report", type=Path, nargs="?", default=Path("build/sbml-suite.csv"), help="%(default)s")
+    parser.add_argument("only", nargs="*", help="numbers of cases, or tiers; all where none is given")
+    parser.add_argument("--docs", type=Path, help="a page whose table is replaced")
+    asked = parser.parse_args(arguments)
+    if not (asked.suite / "index.csv").is_file():
+        sys.stderr.write(
+            f"{asked.suite} holds no index.csv: give the folder of the suite, with index.csv and cases/.\n"
+        )
         return 2
-    suite = Path(arguments[0])
-    report = Path(arguments[1] if len(arguments) > 1 else "build/sbml-suite.csv")
-    report.parent.mkdir(parents=True, exist_ok=True)
-    outcomes = sorted(
-        run_suite(suite, frozenset(arguments[2:])),
-        key=lambda item: (
-            ["A", "B", "C", "random"].index(item.tier) if item.tier in ("A", "B", "C", "random") else 9,
-            item.tier,
-            item.case,
-        ),
-    )
-    with report.open("w", encoding="utf-8", newline="") as file:
+    outcomes = sorted(run_suite(asked.suite, frozenset(asked.only)), key=lambda item: (_rank(item.tier), item.case))
+    asked.report.parent.mkdir(parents=True, exist_ok=True)
+    with asked.report.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["case", "tier", "result", "reason"])
         writer.writerows([item.case, item.tier, item.result, item.reason] for item in outcomes)
-    report.with_suffix(".md").write_text(table(outcomes), encoding="utf-8")
+    asked.report.with_suffix(".md").write_text(table(outcomes), encoding="utf-8")
+    if asked.docs:
+        write_table(asked.docs, table(outcomes))
     for item in outcomes:
         if item.result == "FAIL":
-            sys.stdout.write(f"{item.case} ({item.tier}) FAIL: {item.reason}\n")
+            print(f"{item.case} ({item.tier}) FAIL: {item.reason}")
     for tier in dict.fromkeys(item.tier for item in outcomes):
-        group = [item for item in outcomes if item.tier == tier]
-        counts = Counter(item.result for item in group)
-        sys.stdout.write(
-            f"{tier}: "
-            + ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if counts[name])
-            + f" of {len(group)}\n"
-        )
-    passed = sum(item.result == "PASS" for item in outcomes)
-    sys.stdout.write(f"passed {passed} of {len(outcomes)}\n")
+        counts = Counter(item.result for item in outcomes if item.tier == tier)
+        print(f"{tier}: {', '.join(f'{counts[name]} {name}' for name in OUTCOMES if counts[name])} of {counts.total()}")
+    print(f"passed {sum(item.result == 'PASS' for item in outcomes)} of {len(outcomes)}")
     return 1 if any(item.result == "FAIL" for item in outcomes) else 0
+
+
+def _rank(tier: str) -> tuple[int, str]:
+    return (TIERS.index(tier) if tier in TIERS else len(TIERS), tier)
 
 
 if __name__ == "__main__":

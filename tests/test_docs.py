@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 import pepr_kg
@@ -27,6 +28,8 @@ from pepr_kg.language import LANGUAGES
 from pepr_kg.questions import ask, load_questions
 from pepr_kg.settings import ENVIRONMENT_PREFIX, Settings
 from pepr_kg.store import Dataset, View
+from pepr_kg.twin import Model, Status, builtin, builtin_models, form, load_model
+from pepr_kg.twin import errors as twin_errors
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -69,14 +72,79 @@ def errors_table() -> str:
         titles = " | ".join(kind.titles[lang] for lang in ("en", "fr"))
         rows.append(f"| `{kind.code}` | {kind.http_status} | `{kind.__name__}` | {titles} |")
         for below in kind.__subclasses__():
-            if below.__module__ == errors.__name__:
+            if below.__module__ in (errors.__name__, twin_errors.__name__):
                 add(below)
 
     add(errors.PeprError)
     return "\n".join(rows)
 
 
-@pytest.mark.parametrize(("page", "table"), [("settings.md", settings_table()), ("errors.md", errors_table())])
+def status_table() -> str:
+    rows = ["| code | name | English | French |", "| ---: | --- | --- | --- |"]
+    rows += [f"| {code} | `{code.name}` | {code.sentence('en')} | {code.sentence('fr')} |" for code in Status
+             if code < Status.STIFF]  # fmt: skip
+    return "\n".join(rows)
+
+
+def models_table() -> str:
+    rows = ["| model | what | form | time | for whom |", "| --- | --- | --- | --- | --- |"]
+    for name in builtin_models():
+        model = load_model(name)
+        reasons = " ".join(rule.reason_en for rule in model.validity)
+        rows.append(f"| [`{name}`](#{name}) | {model.title} | {form(model)} | `{model.time_unit}` | {reasons} |")
+    return "\n".join(rows)
+
+
+def symbols_table(name: str) -> str:
+    """Return what a built-in model takes and gives, as its file says it."""
+    model = load_model(name)
+    rows = ["| symbol | | unit | value | English | French |", "| --- | --- | --- | --- | --- | --- |"]
+    for item in model.variables:
+        if item.direction:
+            codes = f" ({', '.join(code.text for code in item.codes)})" if item.codes else ""
+            value = default(model, item.core or item.symbol) if item.direction == "input" else ""
+            texts = f"{item.label_en}{codes} | {item.label_fr}"
+            rows.append(f"| `{item.symbol}` | {item.direction} | `{item.unit}` | {value} | {texts} |")
+    return "\n".join(rows)
+
+
+def default(model: Model, symbol: str) -> str:
+    """Return the value that a model gives to an input; a dash where each patient must give one."""
+    formula = next(entry.formula for entry in model.initial if entry.symbol == symbol)
+    value = float(formula.value or 0.0) if formula.is_number else np.nan
+    return "–" if np.isnan(value) else f"{value:.6g}"
+
+
+def spreads_table() -> str:
+    rows = ["| model | varies between patients (scale, sd) | is measured with the error (sd) |", "| --- | --- | --- |"]
+    for name in builtin_models():
+        known, model = builtin(name), load_model(name)
+        if not known.effects:
+            continue
+        priors = known.priors(model)
+        spreads = zip(priors.symbols, priors.scales, np.sqrt(np.diag(priors.covariance)), strict=True)
+        varies = ", ".join(f"`{symbol}` {scale.kind} {sd:.3g}" for symbol, scale, sd in spreads)
+        errors = ", ".join(
+            f"`{residual.variable}` " + " and ".join(
+                part for part in (f"{residual.additive:.3g}" if residual.additive else "",
+                                  f"{residual.proportional:.0%}" if residual.proportional else "") if part)
+            for residual in known.residuals(model)
+        )  # fmt: skip
+        rows.append(f"| `{name}` | {varies} | {errors} |")
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("page", "table"),
+    [
+        ("settings.md", settings_table()),
+        ("errors.md", errors_table()),
+        ("twin.md", status_table()),
+        ("twin-models.md", models_table()),
+        *(("twin-models.md", symbols_table(name)) for name in builtin_models()),
+        ("twin-models.md", spreads_table()),
+    ],
+)
 def test_the_table_is_that_of_the_code(page: str, table: str) -> None:
     assert table in (REFERENCE / page).read_text(encoding="utf-8"), f"docs/reference/{page} must hold:\n\n{table}\n"
 
@@ -84,6 +152,11 @@ def test_the_table_is_that_of_the_code(page: str, table: str) -> None:
 def test_every_module_has_its_page() -> None:
     modules = {path.stem for path in (ROOT / "pepr_kg").glob("[a-z]*.py")}
     assert modules <= {path.stem for path in REFERENCE.glob("*.md")}
+
+
+def test_every_public_name_of_the_evaluator_is_explained() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in REFERENCE.glob("twin*.md"))
+    assert not [name for name in pepr_kg.twin.__all__ if not re.search(rf"\b{name}\b", pages)]
 
 
 def test_every_page_is_listed_in_the_index() -> None:

@@ -17,17 +17,35 @@
 from pathlib import Path
 
 from pepr_kg.resources import ontology_dir
+from pepr_kg.twin.analysis import form
+from pepr_kg.twin.builtin import builtin
 from pepr_kg.twin.cohort import Cohort, read_cohort
+from pepr_kg.twin.couple import Conserved, CoupledResult, Leaping, Link, Relaxed, couple
 from pepr_kg.twin.errors import TwinError, UnknownModel, suggest
 from pepr_kg.twin.evaluate import Dose, evaluate
+from pepr_kg.twin.fitting import fit
+from pepr_kg.twin.individualise import Fit, individualise
 from pepr_kg.twin.model import Model
+from pepr_kg.twin.observations import Observation, Observations, Residual
+from pepr_kg.twin.particles import Cloud, assimilate, scatter
+from pepr_kg.twin.population import Effect, PopulationFit, fit_population
+from pepr_kg.twin.predictor import predictor
+from pepr_kg.twin.priors import Prior, Priors
 from pepr_kg.twin.result import Failure, Result
 from pepr_kg.twin.sbml import read_model
 from pepr_kg.twin.scenario import Intervention, Scenario
 from pepr_kg.twin.status import Status
+from pepr_kg.twin.summary import find_spikes, summarise_beat
+from pepr_kg.twin.tracking import track
+from pepr_kg.twin.uncertainty import bands, calibrate, decompose, perturb, simulate, weigh
 
-__all__ = ["Cohort", "Dose", "Failure", "Intervention", "Model", "Result", "Scenario", "Status", "TwinError", "builtin_models",
-           "evaluate", "load_model", "read_cohort"]  # fmt: skip
+__all__ = [
+    "Cloud", "Cohort", "Conserved", "CoupledResult", "Dose", "Effect", "Failure", "Fit", "Intervention", "Leaping",
+    "Link", "Model", "Observation", "Observations", "PopulationFit", "Prior", "Priors", "Relaxed", "Residual",
+    "Result", "Scenario", "Status", "TwinError", "assimilate", "bands", "builtin", "builtin_models", "calibrate",
+    "couple", "decompose", "evaluate", "find_spikes", "fit", "fit_population", "form", "individualise",
+    "load_model", "perturb", "predictor", "read_cohort", "scatter", "simulate", "summarise_beat", "track", "weigh",
+]  # fmt: skip
 
 
 def builtin_models() -> tuple[str, ...]:
@@ -42,8 +60,8 @@ def builtin_models() -> tuple[str, ...]:
 def load_model(name: str | Path) -> Model:
     """Return a built-in model by its name, or the model of an SBML file by its path.
 
-    Raises `UnknownModel` where there is neither, `ModelUnreadable`, `ModelUnsupported` and `ModelInvalid` as
-    `assembly.read_model` does.
+    Raises `UnknownModel` where there is neither, `ModelUnreadable` where the file is not SBML, `ModelUnsupported` where
+    it needs what is not evaluated here, `ModelInvalid` where it contradicts itself.
     """
     if isinstance(name, str) and name in builtin_models():
         return read_model(ontology_dir() / "models" / f"{name}.xml", name=name)

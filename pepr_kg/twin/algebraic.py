@@ -73,7 +73,7 @@ def _match(system: System, model: SbmlModel, rules: list[Expr]) -> list[str]:
     for choice in (quiet, free):
         partner.clear()
         reached = [_reached(system, rule, set(choice)) for rule in rules]
-        left = [at for at in range(len(rules)) if not _augment(at, reached, partner, set())]
+        left = [at for at in range(len(rules)) if not _augment(at, reached, partner)]
         if not left:
             break
     else:
@@ -102,13 +102,26 @@ def _reached(system: System, rule: Expr, free: set[str]) -> list[str]:
     return list(found)
 
 
-def _augment(at: int, reached: list[list[str]], partner: dict[str, int], seen: set[str]) -> bool:
-    for name in reached[at]:
-        if name not in seen:
-            seen.add(name)
-            if name not in partner or _augment(partner[name], reached, partner, seen):
-                partner[name] = at
-                return True
+def _augment(rule: int, reached: list[list[str]], partner: dict[str, int]) -> bool:
+    """Give a rule a partner, and other rules other partners for it; return whether there is a way."""
+    came: dict[str, int] = {}  # the rule from which a symbol was reached
+    held = {at: name for name, at in partner.items()}
+    waiting = [rule]
+    while waiting:
+        at = waiting.pop(0)
+        for name in reached[at]:
+            if name in came:
+                continue
+            came[name] = at
+            if name in partner:
+                waiting.append(partner[name])
+                continue
+            while True:  # back along the way, each rule takes the symbol that it reached
+                at = came[name]
+                partner[name], given = at, held.get(at)
+                if given is None:
+                    return True
+                name = given  # noqa: PLW2901
     return False
 
 

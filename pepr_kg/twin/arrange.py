@@ -1,4 +1,4 @@
-"""What is given to two coupled models: whose a symbol is, the patients of both, what scenarios change, the windows of time.
+"""What is given to two coupled models: whose a symbol is, the patients of both, what scenarios change, the windows.
 
 A symbol that both models have is written "fast.X" or "slow.X"; what a link gives cannot be given as well.
 
@@ -83,7 +83,8 @@ def split_name(models: Models, name: str, given: Linked = frozenset()) -> tuple[
 
 
 def read_cohorts(
-    models: Models, given: Linked, patients: Mapping[str, Given], keys: Sequence[object] | None, units: Mapping[str, str]
+    models: Models, given: Linked, patients: Mapping[str, Given], keys: Sequence[object] | None,
+    units: Mapping[str, str],
 ) -> tuple[tuple[str, ...], dict[str, dict[str, float | Array]]]:  # fmt: skip
     """Return the patients' keys and, for each model, the values by symbol (a float or (patients,)).
 
@@ -153,4 +154,4 @@ def split_windows(
         place = start + at * interval
         if all(abs(place - other) > _CLOSE * interval for other in ends):
             ends.add(place)
-    return list(pairwise([start, *sorted(ends - {start})])) or [(start, start)]
+    return list(pairwise([start, *sorted(ends - {start})])) or [(start, start + interval)]

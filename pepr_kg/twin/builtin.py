@@ -154,6 +154,7 @@ MODELS: tuple[BuiltIn, ...] = (
         errors=(Error("Vlv", additive=5.0), Error("Pao", additive=3.0)),
         source=_OURS,
     ),
+    BuiltIn("lv-remodelling"),
     BuiltIn("phases"),
     BuiltIn("cha2ds2-vasc"),
     BuiltIn("score2"),

@@ -14,6 +14,7 @@ observations of all patients are then one call. Derivatives come by reverse accu
 ('x + @0', ['a', '3'])
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,6 @@ from pepr_kg.twin.expression import (
     Expr,
     Value,
     add,
-    call,
     derivative,
     evaluate,
     multiply,
@@ -44,6 +44,7 @@ from pepr_kg.twin.operations import SLOT, STATE, Graph
 from pepr_kg.twin.starting import initial_values
 
 _ROUGH = ("factorial", "delay", "rate")  # their derivative is not a formula
+_STEP = 6e-6  # of a central difference: about the cube root of the precision
 _BRANCHES = ("piecewise", "max", "min")
 
 
@@ -58,8 +59,14 @@ class Merged:
 def merge(formulas: Sequence[Expr], free: frozenset[str]) -> Merged | None:
     """Return the formula that these are but for parts without a `free` symbol; None where they differ elsewhere."""
     names: dict[tuple[Expr, ...], str] = {}
+    memo: dict[tuple[Expr, ...], Expr | None] = {}
 
     def join(items: tuple[Expr, ...]) -> Expr | None:
+        if items not in memo:
+            memo[items] = join_new(items)
+        return memo[items]
+
+    def join_new(items: tuple[Expr, ...]) -> Expr | None:
         first = items[0]
         if not any(item.symbols & free for item in items):
             if first.is_number and all(item == first for item in items):
@@ -137,7 +144,9 @@ def _locals(node: Expr) -> list[Expr]:
     return [substitute(derivative(bare, name), places) for name in places]
 
 
-def inline(model: Model, wanted: Sequence[str], free: frozenset[str], given: frozenset[str], start: float) -> list[Expr]:
+def inline(
+    model: Model, wanted: Sequence[str], free: frozenset[str], given: frozenset[str], start: float
+) -> list[Expr]:
     """Return the formulas of symbols in the `free` ones, the time, and symbols that have values of their own.
 
     What a formula of the start computes from a free symbol is inlined too, at the time `start`; a `given` symbol is
@@ -148,16 +157,14 @@ def inline(model: Model, wanted: Sequence[str], free: frozenset[str], given: fro
     known: dict[tuple[str, bool], Expr] = {}
     alone = free | given
 
-    def formula_of(name: str, begins: bool) -> Expr | None:
-        if name in alone:
-            return None
-        return rules.get(name) or (first.get(name) if name not in rules else None)
+    def formula_of(name: str) -> Expr | None:
+        return None if name in alone else rules.get(name, first.get(name))
 
     def resolve(name: str, begins: bool) -> Expr:
         stack = [(name, begins)]
         while stack:
             key = stack[-1]
-            formula = formula_of(*key)
+            formula = formula_of(key[0])
             if key in known or formula is None:
                 known.setdefault(key, symbol(key[0]))
                 stack.pop()
@@ -195,7 +202,7 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Numbers that are known beforehand: one, or by variable (v,), by patient (n,), or by slot and patient (m, n)."""
+    """Numbers that are known beforehand: one, or by variable (v,), by patient (n,), or by patient and slot (n, m)."""
 
     kind: str
     numbers: Array
@@ -205,8 +212,13 @@ class _Known:
         if self.kind == "one":
             return float(self.numbers)
         if self.kind == "variable":
-            return self.numbers[variable]
-        return self.numbers[patient] if self.kind == "patient" else self.numbers[:slots].take(patient, axis=1)
+            return self.numbers.take(variable)
+        return self.numbers[patient] if self.kind == "patient" else _gather(self.numbers, patient, slots)
+
+
+def _gather(table: Any, patient: Indices, slots: int) -> Any:
+    """Return (slots, lanes) from a table (patients, slots), where what is read for one patient lies together."""
+    return np.ascontiguousarray(table[:, :slots].take(patient, axis=0).T)
 
 
 class ClosedForm:
@@ -223,26 +235,21 @@ class ClosedForm:
         free = frozenset(symbols)
         formulas = inline(model, wanted, free, frozenset(values), start)
         self.symbols = tuple(symbols)
-        self._data = data
+        self._shape = data.value.shape
+        self._variable = np.ascontiguousarray(data.variable.T)
+        self._time = np.ascontiguousarray(data.time.T)
         self._slots = data.present.sum(axis=0)
         self._smooth = not any(formula.has(*_ROUGH) for formula in formulas)
         known = initial_values(model, {**dict.fromkeys(symbols, np.nan), **values}, start)
         self._groups: list[_Group] = []
-        left = list(range(len(formulas)))
-        while left:
-            members = [left[0]]
-            for at in left[1:]:
-                if merge([formulas[item] for item in (*members, at)], free) is not None:
-                    members.append(at)
-            left = [at for at in left if at not in members]
-            merged = merge([formulas[at] for at in members], free)
-            assert merged is not None  # each formula agrees with itself
-            self._groups.append(self._compile(merged, tuple(members), len(formulas), known))
+        for members, merged in _groups(tuple(formulas), free):
+            self._groups.append(self._compile(merged, members, len(formulas), known))
         self._last: tuple[Indices, int, list[list[Any]]] | None = None
 
     def __call__(self, theta: Array, patient: Indices, /) -> Array:
         """Return the predictions (slots, lanes) for parameters (p, lanes)."""
-        return self._run(theta, patient, 1)[0]
+        found: Array = self._run(theta, patient, 1)[0]
+        return found
 
     @property
     def jacobian(self) -> "Callable[[Array, Indices], tuple[Array, Array]] | None":
@@ -251,16 +258,28 @@ class ClosedForm:
 
     def _derive(self, theta: Array, patient: Indices, /) -> tuple[Array, Array]:
         found = self._run(theta, patient, 1 + len(self.symbols))
+        if not np.isfinite(found.sum()):
+            self._mend(found, theta, patient)
         return found[0], found[1:]
+
+    def _mend(self, found: Array, theta: Array, patient: Indices) -> None:
+        """Put differences in the place of derivatives that are not finite where the prediction is, as at 0^k."""
+        lanes = np.flatnonzero((np.isfinite(found[0]) & ~np.isfinite(found[1:]).all(axis=0)).any(axis=0))
+        for row in range(len(theta) if lanes.size else 0):
+            step = np.zeros((len(theta), lanes.size))
+            step[row] = _STEP * np.maximum(1.0, np.abs(theta[row, lanes]))
+            up, down = (self._run(theta[:, lanes] + side * step, patient[lanes], 1)[0] for side in (1.0, -1.0))
+            slope = found[1 + row][:, lanes]
+            found[1 + row][:, lanes] = np.where(np.isfinite(slope), slope, (up - down) / (2.0 * step[row]))
 
     def _run(self, theta: Array, patient: Indices, rows: int) -> Array:
         slots, prepared = self._prepare(patient)
-        whole = np.zeros((rows, len(self._data.value), theta.shape[1]))
+        whole = np.zeros((rows, self._shape[0], theta.shape[1]))
         found = whole[:, :slots]
         with np.errstate(all="ignore"):
             for number_, (group, known) in enumerate(zip(self._groups, prepared, strict=True)):
                 run = group.values if rows == 1 else group.slopes
-                own = np.isin(self._data.variable[:slots].take(patient, axis=1), group.variables) if number_ else True
+                own = np.isin(_gather(self._variable, patient, slots), group.variables) if number_ else True
                 for goal, value in zip(found, run(theta, known), strict=True):
                     np.copyto(goal, value, where=own)
         return whole
@@ -271,7 +290,7 @@ class ClosedForm:
         if last is not None and np.array_equal(last[0], patient):
             return last[1], last[2]
         slots = int(self._slots[patient].max(initial=0))
-        variable = self._data.variable[:slots].take(patient, axis=1)
+        variable = _gather(self._variable, patient, slots)
         with np.errstate(all="ignore"):
             found = [
                 group.prepare([item.of(slots, patient, variable) for item in group.known]) for group in self._groups
@@ -280,7 +299,8 @@ class ClosedForm:
         return slots, found
 
     def _compile(self, merged: Merged, members: tuple[int, ...], count: int, values: Mapping[str, Value]) -> _Group:
-        places, known = {}, []
+        places: dict[str, int] = {}
+        known: list[_Known] = []
         replaced: dict[str, Expr] = {}
         for name, items in merged.known.items():
             part = self._known(items, members, count, values)
@@ -290,53 +310,78 @@ class ClosedForm:
                 places[name] = len(known)
                 known.append(part)
         formula = substitute(merged.formula, replaced)
-        graph = Graph()
-        names = {name: graph.leaf(f"k[{at}]", SLOT) for name, at in places.items()}
-        names |= {name: graph.leaf(f"y{at}", STATE) for at, name in enumerate(self.symbols)}
-        time = graph.number(np.nan)  # the time is one of the known parts
-        slopes = gradient(formula, self.symbols) if self._smooth else ()
-        roots = [graph.real(graph.lower(item, names, time)) for item in (formula, *slopes)]
-        fixed = _fixed(graph, roots)
-        lines, codes = plain(graph, fixed, {})
-        prepare = build("prepare(k)", [*lines, f"return [{', '.join(codes)}]"])
-        ready = {at: f"c[{place}]" for place, at in enumerate(fixed)}
-
-        def made(wanted: Sequence[int]) -> Callable[..., Any]:
-            lines, codes = plain(graph, wanted, ready)
-            return build("found(y, c)", [*lines, f"return ({', '.join(codes)},)"])
-
-        return _Group(members, tuple(known), prepare, made(roots[:1]), made(roots))
+        return _Group(members, tuple(known), *_code(formula, self.symbols, tuple(places), self._smooth))
 
     def _known(
         self, items: tuple[Expr, ...], members: tuple[int, ...], count: int, values: Mapping[str, Value]
     ) -> _Known:
         """Return the numbers of a known part, which `items` give for the variables `members`."""
-        time = self._data.time if any(item.has("time") for item in items) else np.nan
-        found = [evaluate(item, values, time) for item in items]
-        if any(np.ndim(item) == 2 for item in found) or (any(np.ndim(item) for item in found) and len(set(items)) > 1):
-            table = np.zeros(self._data.time.shape)
+        moving = any(item.has("time") for item in items)
+        if moving:
+            values = {
+                name: item[:, np.newaxis] if isinstance(item, np.ndarray) else item for name, item in values.items()
+            }
+        found = [np.asarray(evaluate(item, values, self._time if moving else np.nan)) for item in items]
+        wide = max(item.ndim for item in found)
+        if wide == 2 or (wide and len(set(items)) > 1):
+            table = np.zeros(self._time.shape)
             for at, item in zip(members, found, strict=True):
-                np.copyto(table, item, where=self._data.variable == at)
+                np.copyto(table, item[:, np.newaxis] if item.ndim == 1 else item, where=self._variable == at)
             return _Known("slot", table)
-        if np.ndim(found[0]):
-            return _Known("patient", np.asarray(found[0]))
-        if all(item == found[0] or (item != item and found[0] != found[0]) for item in found):
-            return _Known("one", np.asarray(found[0]))
-        table = np.zeros(count)
-        table[list(members)] = found
-        return _Known("variable", table)
+        if wide:
+            return _Known("patient", found[0])
+        if all(np.array_equal(item, found[0], equal_nan=True) for item in found):
+            return _Known("one", found[0])
+        by_variable = np.zeros(count)
+        by_variable[list(members)] = found
+        return _Known("variable", by_variable)
+
+
+@functools.lru_cache(maxsize=64)
+def _groups(formulas: tuple[Expr, ...], free: frozenset[str]) -> tuple[tuple[tuple[int, ...], Merged], ...]:
+    """Return which formulas become one, and this one."""
+    found: list[tuple[tuple[int, ...], Merged]] = []
+    for at, formula in enumerate(formulas):
+        for place, (members, _) in enumerate(found):
+            merged = merge([*(formulas[item] for item in members), formula], free)
+            if merged is not None:
+                found[place] = ((*members, at), merged)
+                break
+        else:
+            alone = merge([formula], free)
+            assert alone is not None  # a formula agrees with itself
+            found.append(((at,), alone))
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=64)
+def _code(
+    formula: Expr, symbols: tuple[str, ...], known: tuple[str, ...], smooth: bool
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """Return the functions of `_Group` for a formula in `symbols` and `known` parts."""
+    graph = Graph()
+    names = {name: graph.leaf(f"k[{at}]", SLOT) for at, name in enumerate(known)}
+    names |= {name: graph.leaf(f"y{at}", STATE) for at, name in enumerate(symbols)}
+    time = graph.number(np.nan)  # the time is one of the known parts
+    slopes = gradient(formula, symbols) if smooth else ()
+    roots = [graph.real(graph.lower(item, names, time)) for item in (formula, *slopes)]
+    fixed = _fixed(graph, roots)
+    lines, codes = plain(graph, fixed, {})
+    prepare = build("prepare(k)", [*lines, f"return [{', '.join(codes)}]"])
+    ready = {at: f"c[{place}]" for place, at in enumerate(fixed)}
+
+    def made(wanted: Sequence[int]) -> Callable[..., Any]:
+        lines, codes = plain(graph, wanted, ready)
+        return build("found(y, c)", [*lines, f"return ({', '.join(codes)},)"])
+
+    return prepare, made(roots[:1]), made(roots)
 
 
 def _fixed(graph: Graph, roots: Sequence[int]) -> list[int]:
     """Return the operations and leaves of known parts that the rest reads."""
     found: dict[int, None] = {}
-    for at in [at for root in roots for at in ([root] if graph.is_leaf(root) else [*graph.args[root], root])]:
-        if graph.rank(at) == 0 and graph.ops[at] != "num":
-            found[at] = None
     for at in order(graph, roots):
         if graph.rank(at):
-            found.update({arg: None for arg in graph.args[at] if graph.rank(arg) == 0 and graph.ops[arg] != "num"})
-    return list(found)
-
-
-__all__ = ["ClosedForm", "Merged", "call", "gradient", "inline", "merge"]
+            found.update(dict.fromkeys(graph.args[at]))
+    found.update(dict.fromkeys(roots))
+    return [at for at in found if graph.rank(at) == 0 and graph.ops[at] != "num"]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from pepr_kg.twin.constraints import settle
 from pepr_kg.twin.emission import Writer, build, order, plain, time_only
-from pepr_kg.twin.expression import RELATIONS, Expr, Value, derivative, symbol
+from pepr_kg.twin.expression import CLOCK, RELATIONS, Expr, Value, derivative, symbol
 from pepr_kg.twin.freezing import FLOATING, Delay, Freezer, Mode, replace_delays
 from pepr_kg.twin.model import Model
 from pepr_kg.twin.operations import MODE, SLOT, STATE, TIME, Graph
@@ -237,7 +237,7 @@ class Program:
 
     # -- derivatives -----------------------------------------------------------------------------------------------
 
-    def jacobian(self, t: Array, y: Array, v: Slots, w: list[Array], jac: Array, dfdt: Array) -> None:  # noqa: PLR0917
+    def jacobian(self, t: Array, y: Array, v: Slots, w: list[Array], jac: Array, dfdt: Array) -> None:
         """Fill `jac` (rows, rows, L), d rates[i] / d y[j], and `dfdt` (rows, L), exactly, modes frozen. Overwrites
         `w`."""
         if self._jacobian is None:
@@ -257,7 +257,7 @@ class Program:
                     outer = graph.real(graph.lower(derivative(formula, name), names, time))
                     for goal, inner in slopes[name].items():
                         parts.setdefault(goal, []).append(graph.product([outer, inner]))
-            parts.setdefault("time", []).append(graph.real(graph.lower(derivative(formula, "time"), names, time)))
+            parts.setdefault(CLOCK, []).append(graph.real(graph.lower(derivative(formula, CLOCK), names, time)))
             sums = {goal: graph.total(terms) for goal, terms in parts.items()}
             zero = graph.number(0.0)
             return {goal: at for goal, at in sums.items() if at != zero}
@@ -268,7 +268,7 @@ class Program:
         targets: list[tuple[str, int]] = []
         for row, formula in enumerate(self._frozen):
             for goal, at in chain(formula).items():
-                targets.append((f"dfdt[{row}]" if goal == "time" else f"jac[{row}, {self.rows[goal]}]", at))
+                targets.append((f"dfdt[{row}]" if goal == CLOCK else f"jac[{row}, {self.rows[goal]}]", at))
         known = {**self._known, **self._floats}
         fixed = [at for at in self._hoist([at for _, at in targets]) if at not in known]
         lines, codes = plain(graph, fixed, known)
@@ -305,6 +305,13 @@ class Program:
         lines, codes = plain(graph, roots, {})
         return build(f"{label}(t, y, v)", [*lines, f"return ({', '.join(codes)}{',' if codes else ''})"])
 
+    def reads(self, symbols: Sequence[str]) -> frozenset[str]:
+        """Return which rows and slots the values of these symbols read. Raises `KeyError` for an unknown symbol."""
+        known = {*self.rows, *self.slots}
+        names = [name for name in symbols if name != "time" or name in self._assignments]
+        parts = (self._assignments[name].symbols for name in self._needed(names, known))
+        return frozenset(names).union(*parts) & known
+
     def function(self, formulas: Sequence[Expr]) -> Callable[..., tuple[Any, ...]]:
         """Return a function (t, y, v) that gives the values of formulas in the model's symbols; shapes broadcast."""
         return self._evaluator("function", formulas)
@@ -313,7 +320,8 @@ class Program:
         """Return a function (t, y, v) that gives the values of these symbols, (symbols, …).
 
         Shapes broadcast: t (T, 1) or (T, L), y (rows, T, L), slots floats, (L,) or (T, L). Nothing is frozen. "time"
-        is a symbol too where the model has none of that name. Raises `KeyError` for an unknown symbol.
+        is a symbol too where the model has none of that name. A fourth argument is filled and returned. Raises
+        `KeyError` for an unknown symbol.
         """
         key = tuple(symbols)
         if key not in self._outputs:
@@ -323,11 +331,13 @@ class Program:
             formulas = [symbol(name) if name in known else Expr("time") for name in key]
             evaluator = self._evaluator("outputs", formulas)
 
-            def compute(t: Any, y: Array, v: Slots) -> Array:
+            def compute(t: Any, y: Array, v: Slots, out: Array | None = None) -> Array:
                 with np.errstate(all="ignore"):
                     values = evaluator(t, y, v)
-                shape = np.broadcast_shapes(np.shape(t), y.shape[1:], *(np.shape(value) for value in values))
-                found = np.empty((len(values), *shape))
+                if out is None:
+                    shape = np.broadcast_shapes(np.shape(t), y.shape[1:], *(np.shape(value) for value in values))
+                    out = np.empty((len(values), *shape))
+                found = out
                 for at, value in enumerate(values):
                     found[at] = value
                 return found

@@ -5,6 +5,7 @@ model's units.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ def read_cohort(
     """
     known = {item.symbol: item for item in model.variables if item.role != "derived"}
     count = _count(model, given, patients)
-    keys = tuple(str(key) for key in patients) if patients is not None else tuple(str(at + 1) for at in range(count))
+    keys = tuple(str(key) for key in patients) if patients is not None else _numbered(count)
     values: dict[str, float | Array] = {}
     for symbol, raw in given.items():
         if symbol not in known:
@@ -77,8 +78,13 @@ def read_cohort(
         if symbol not in given:
             _refuse_symbol(model, symbol, given)
     if strict:
-        _require(model, values, keys)
+        require_values(model, values, keys)
     return Cohort(keys, values)
+
+
+@lru_cache(maxsize=4)
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(str(at + 1) for at in range(count))
 
 
 def _refuse_symbol(model: Model, symbol: str, known: Mapping[str, object]) -> None:
@@ -198,7 +204,7 @@ def _check_bounds(model: Model, variable: Variable, number: float | Array, keys:
         )
 
 
-def _require(model: Model, values: Mapping[str, float | Array], keys: tuple[str, ...]) -> None:
+def require_values(model: Model, values: Mapping[str, float | Array], keys: tuple[str, ...]) -> None:
     """Raise `MissingValue` where a symbol has neither a value nor a default."""
     for entry in model.initial:
         if entry.formula.is_number and math.isnan(float(entry.formula.value or 0.0)):

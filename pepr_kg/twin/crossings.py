@@ -12,11 +12,11 @@ _PLACES = np.arange(1, 17)[:, None] / 16  # where guards are looked at in a step
 _EIGHTHS = np.arange(1, 8)[:, None] / 8
 
 
-def sample_guards(block: Any, pick: Pick, h: Array) -> Pick:
-    """Return those of the picked lanes in which a guard is negative at one of many places inside the step."""
+def sample_guards(block: Any, pick: Pick, h: Array, fine: bool) -> Pick:
+    """Return those of the picked lanes in which a guard is negative at a few places inside the step (`fine`: many)."""
     if not pick.size:
         return pick
-    guards = _guards_at(block, pick, h, np.repeat(_PLACES, pick.size, axis=1))
+    guards = _guards_at(block, pick, h, np.repeat(_PLACES if fine else _PLACES[3:-1:4], pick.size, axis=1))
     return pick[np.any(guards < 0, axis=(0, 1))]
 
 

@@ -17,6 +17,7 @@ Each leaf names what a user can act on: the model, the symbol, the patient, the 
     ├── BadScenario
     ├── BadObservation
     ├── BadDistribution
+    ├── MissingDistribution    a model without priors or residual errors, where none are given
     ├── EmptyCohort
     ├── NotSteady              a model that reaches no steady or periodic state
     ├── BadLink                what two coupled models cannot exchange
@@ -86,6 +87,17 @@ class BadDistribution(TwinError):
     sentences = {
         "en": "The distribution of {symbol} is not usable: {detail}.",
         "fr": "La distribution de {symbol} est inutilisable : {detail}.",
+    }
+
+
+class MissingDistribution(TwinError):
+    """Priors or residual errors are needed and there are none. Fields: model, detail (a text for each language)."""
+
+    code = "missing-distribution"
+    titles = {"en": "Missing distribution", "fr": "Distribution manquante"}
+    sentences = {
+        "en": "For the model {model} it is not known {detail}.",
+        "fr": "Pour le modèle {model}, on ne sait pas {detail}.",
     }
 
 

@@ -1,6 +1,7 @@
 """Evaluate a model: patients × scenarios × parameter draws as lanes, in blocks, on one or several processes."""
 
 import math
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -8,17 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pepr_kg.twin.amplification import local_tolerance
+from pepr_kg.twin.analysis import form
 from pepr_kg.twin.cohort import Cohort, Given, read_cohort
 from pepr_kg.twin.errors import BadScenario, BadTimes, BadValue, UnknownSymbol, suggest
 from pepr_kg.twin.expression import Array, Value
+from pepr_kg.twin.individualise import Fit
 from pepr_kg.twin.lanes import Control
 from pepr_kg.twin.model import Model
+from pepr_kg.twin.priors import Priors
 from pepr_kg.twin.result import Result
 from pepr_kg.twin.scenario import Intervention, Scenario
 from pepr_kg.twin.schedule import ADD, SCALE, SET
 from pepr_kg.twin.solve import METHODS, Entry, Task, lane_values, solve
 from pepr_kg.twin.status import Status
+from pepr_kg.twin.variation import vary
 
+_ABSOLUTE = 0.3  # of the absolute error asked for, in a step: where it rules, errors of steps add up
 _BLOCK = 16_384  # lanes; more leave the cache, fewer pay for the calls
 _ACTIONS = {"add": ADD, "set": SET, "scale": SCALE}
 
@@ -35,12 +42,13 @@ class Dose:
 
 def evaluate(
     model: Model,
-    patients: Cohort | Mapping[str, Given] | None = None,
+    patients: Cohort | Fit | Mapping[str, Given] | None = None,
     scenarios: Sequence[Scenario] = (),
     times: Sequence[float] | Array = (0.0,),
     *,
     samples: int = 1,
     draws: Mapping[str, Array] | None = None,
+    spread: Priors | None = None,
     seed: int = 0,
     doses: Iterable[Dose] = (),
     outputs: Sequence[str] | None = None,
@@ -59,8 +67,15 @@ def evaluate(
 
     `patients` gives values by symbol (see `cohort.read_cohort`); `scenarios` what is changed (none: the base alone);
     `times` the output times in the model's unit, increasing: (times,) for all, or (patients, times) with NaN after a
-    patient's last. `draws` gives, by symbol, (patients, samples) values that replace those of `patients`: an
-    uncertainty about the parameters, for instance from `Fit.draws`. `doses` are amounts given to single patients.
+    patient's last. `doses` are amounts given to single patients.
+
+    With several `samples` every patient is evaluated so many times, each time with other parameters. Where `patients`
+    is a `Fit`, they are drawn from its posterior (with one sample, they are at its mode). Otherwise the parameters of a
+    built-in model that `patients` does not give vary as they do in its population, and those that it gives stay as
+    they are: where it gives all, the samples are equal. `spread` says instead which parameters vary, around the values
+    given or else around its means. `draws` gives the values themselves, by symbol (patients, samples). A patient's
+    draws depend on its key and the `seed` only, and are the same in every scenario.
+
     `outputs` names the symbols wanted (`S.amount` and `S.concentration` for a species; None: what the model
     declares). `units` says in which UCUM unit a symbol is given.
 
@@ -74,11 +89,7 @@ def evaluate(
     A lane that fails has a status and a sentence (`Result.failures`); the others go on. What is wrong with the
     question itself raises a `TwinError` that names the model, the symbol and the patient.
     """
-    cohort = (
-        patients
-        if isinstance(patients, Cohort)
-        else read_cohort(model, patients or {}, units=units, strict=not allow_undefined)
-    )
+    cohort = _read_patients(model, patients, units, strict=not allow_undefined)
     plans = tuple(scenarios) or (Scenario.base(),)
     if samples < 1:
         raise BadValue(
@@ -103,11 +114,18 @@ def evaluate(
                 "fr": f"valeurs acceptées : {', '.join(METHODS)}",
             },
         )
+    if draws is None and samples > 1:
+        if isinstance(patients, Fit) and spread is None:
+            draws = patients.samples(samples, seed)
+        else:
+            draws = vary(model, cohort, samples=samples, seed=seed, spread=spread)
     values = _spread(model, cohort, draws, shape)
     values = _intervene(model, values, plans, shape, start)
     entries = _timed(model, plans, tuple(doses), cohort, shape, start)
-    valid = _validity(model, values, math.prod(shape))
-    control = Control(rtol=rtol, atol=_tolerances(model, atol), max_steps=max_steps)
+    valid = valid_lanes(model, values, math.prod(shape), start)
+    stricter = _stricter(model, grid, start, rtol, method)
+    absolute = _tolerances(model, atol)
+    control = Control(rtol=rtol * stricter, atol=absolute * stricter * _ABSOLUTE, max_steps=max_steps)
     task = Task(
         model,
         values,
@@ -119,7 +137,7 @@ def evaluate(
         method,
         entries,
         seed,
-        np.arange(math.prod(shape)),
+        _lane_keys(model, cohort, shape),
         allow_undefined,
         jit,
     )
@@ -130,6 +148,19 @@ def evaluate(
         data[:, :, ~valid] = np.nan
     shown = grid if grid.ndim == 1 else np.asarray(times, dtype=float)
     return Result(model, wanted, shown, cohort.patients, plans, samples, data, status, ended, steps, used, seed)
+
+
+def _read_patients(
+    model: Model, patients: Cohort | Fit | Mapping[str, Given] | None, units: Mapping[str, str] | None, *, strict: bool
+) -> Cohort:
+    if isinstance(patients, Cohort):
+        return patients
+    if not isinstance(patients, Fit):
+        return read_cohort(model, patients or {}, units=units, strict=strict)
+    for symbol in patients.symbols:
+        if symbol not in model.symbols:
+            raise UnknownSymbol(model=model.name, symbol=symbol, known=suggest(symbol, model.symbols))
+    return Cohort(patients.patients, {**patients.known, **patients.parameters})
 
 
 def _read_times(model: Model, times: Sequence[float] | Array, start: float, shape: tuple[int, int, int]) -> Array:
@@ -152,7 +183,8 @@ def _read_times(model: Model, times: Sequence[float] | Array, start: float, shap
         refuse("one of them is not a finite number", "l’un d’eux n’est pas un nombre fini")
     if np.any(~known[:, :-1] & known[:, 1:]) or not known[:, 0].all():
         refuse("a time follows one that is not a number", "un instant suit une valeur qui n’est pas un nombre")
-    back = np.argwhere(np.diff(np.where(known, rows, np.inf), axis=1) < 0)
+    reached = np.where(known, rows, np.inf)
+    back = np.argwhere(reached[:, 1:] < reached[:, :-1])
     if back.size:
         row, at = back[0]
         refuse(
@@ -272,12 +304,19 @@ def _timed(
                 found.append(
                     Entry(item.at, item.symbol, _ACTIONS[item.action], item.value, lanes[:, at, :].reshape(-1))
                 )
-    index = {key: at for at, key in enumerate(cohort.patients)}
+    index = {key: at for at, key in enumerate(cohort.patients)} if doses else {}
+    check_doses(model, doses, cohort.patients, start)
+    for dose in doses:
+        found.append(Entry(dose.time, dose.symbol, ADD, dose.amount, lanes[index[dose.patient]].reshape(-1)))
+    return tuple(found)
+
+
+def check_doses(model: Model, doses: Iterable[Dose], patients: Sequence[str], start: float) -> None:
+    """Raise `BadValue` or `UnknownSymbol` for a dose that cannot be given, or two that contradict each other."""
+    index = {key: at for at, key in enumerate(patients)}
     seen: dict[tuple[str, str, float], float] = {}
     for dose in doses:
         _check_dose(model, dose, index, seen, start)
-        found.append(Entry(dose.time, dose.symbol, ADD, dose.amount, lanes[index[dose.patient]].reshape(-1)))
-    return tuple(found)
 
 
 def _check_dose(
@@ -305,14 +344,34 @@ def _check_dose(
         refuse("another amount is given at the same time", "une autre quantité est donnée au même instant")
 
 
-def _validity(model: Model, values: Mapping[str, Value], lanes: int) -> npt.NDArray[np.bool_]:
+def valid_lanes(model: Model, values: Mapping[str, Value], lanes: int, start: float = 0.0) -> npt.NDArray[np.bool_]:
     """Return for which lanes the model may be used."""
     valid = np.ones(lanes, dtype=bool)
     for rule in model.validity:
         value = values.get(rule.symbol)
-        if value is not None:
-            valid &= (np.asarray(value) >= rule.minimum) & (np.asarray(value) <= rule.maximum)
+        if value is None:  # a default of the file, or what it computes from others
+            value = lane_values(model, values, lanes, start, rule.symbol)
+        valid &= (np.asarray(value) >= rule.minimum) & (np.asarray(value) <= rule.maximum)
     return valid
+
+
+def _lane_keys(model: Model, cohort: Cohort, shape: tuple[int, int, int]) -> npt.NDArray[np.intp]:
+    """Return what the luck of each lane hangs on: the patient's key, not its place in the cohort."""
+    inside = np.arange(shape[1] * shape[2])
+    if len(model.events) < 2:  # nothing is drawn
+        return np.tile(inside, shape[0])
+    own = np.array([zlib.crc32(key.encode()) for key in cohort.patients], dtype=np.intp)
+    return np.asarray((own[:, None] << 30) + inside).reshape(-1)
+
+
+def _stricter(model: Model, grid: Array, start: float, rtol: float, method: str | None) -> float:
+    """Return the share of the error asked for that is allowed in a step (see `amplification`)."""
+    kind = form(model)
+    if method in ("closed form", "linear") or (method is None and kind in ("closed form", "linear")):
+        return 1.0
+    span = float(np.max(grid[np.isfinite(grid)], initial=start)) - start
+    stiff = method == "stiff" or kind == "stiff" or bool(model.algebraic)
+    return local_tolerance(model, span, rtol, stiff=stiff) / rtol
 
 
 def _tolerances(model: Model, atol: float | Mapping[str, float]) -> float | Array:

@@ -1,6 +1,6 @@
 """SBML events on lanes: when triggers turn, what is delayed, which goes first, what is assigned.
 
-Semantics: SBML Level 3 Version 2 Core, section 4.11. An event fires when its trigger turns from false to true; its
+Semantics: SBML Level 3 Version 2 Core, section 4.12. An event fires when its trigger turns from false to true; its
 assignments are made after its delay; of several that are due at once the one of highest priority goes first, equals
 in an order drawn at random; after each, triggers are looked at anew, and an event that is not persistent is dropped
 once its trigger is false.

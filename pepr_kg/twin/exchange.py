@@ -50,13 +50,14 @@ class Link:
 
     @classmethod
     def to_fast(cls, symbol: str, target: str, mode: str = "set") -> "Link":
-        """Return the link from a symbol of the slow model to a constant (or, with mode "add", a state) of the fast one."""
+        """Return the link from a symbol of the slow model to a constant (mode "add": a state) of the fast one."""
         return cls("slow", symbol, target, mode=mode)
 
 
 @dataclass(frozen=True, slots=True)
 class Conserved:
-    """A sum that must not change: `weights` by symbol ("fast.Va", "slow.SBV"), relative `tolerance` of the sum's largest term."""
+    """A sum that must stay: `weights` by symbol ("fast.Va", "slow.SBV"), `tolerance` relative to the largest term.
+    """
 
     weights: Mapping[str, float]
     tolerance: float = 1e-6
@@ -164,7 +165,8 @@ def _conversion(link: Link, giver: Model, variable: Variable, target: Variable) 
     if unit is None or target.unit is None or (per_time and giver.time_unit is None):
         if unit is None and target.unit is None and not per_time:
             return 1.0, 0.0
-        raise UnitMismatch(found=unit or "?", expected=target.unit or "?", symbol=f"{link.symbol} → {link.target}", detail={
+        named = f"{link.symbol} → {link.target}"
+        raise UnitMismatch(found=unit or "?", expected=target.unit or "?", symbol=named, detail={
             "en": "one of the units is not known", "fr": "l’une des unités n’est pas connue"})  # fmt: skip
     found = parse_unit(unit)
     if per_time and giver.time_unit is not None:
@@ -189,13 +191,14 @@ def aggregate(link: Link, times: Array, values: Array) -> Array:
         return np.array(values[-1])
     if link.operator == "mean":
         areas = 0.5 * (values[1:] + values[:-1]) * np.diff(times, axis=0)
-        return sum(areas, np.zeros(values.shape[1])) / length  # row by row: NumPy's sum depends on the number of lanes
+        # row by row: NumPy's sum depends on the number of lanes
+        return np.asarray(sum(areas, np.zeros(values.shape[1])) / length)
     if link.operator == "maximum":
         return _top(values)
     if link.operator == "minimum":
         return -_top(-values)
     if link.level is None:
-        return (values[-1] - values[0]) / length
+        return np.asarray((values[-1] - values[0]) / length)
     crossings: Array = np.sum((values[:-1] < link.level) & (values[1:] >= link.level), axis=0).astype(float)
     return crossings / length if link.operator == "rate" else crossings
 

@@ -5,7 +5,7 @@ SBML Level 3 Version 2 (section 3.4.11) reads them. The names of the operators a
 
 >>> x = symbol("x")
 >>> str(derivative(multiply(number(3), power(x, number(2))), "x"))
-'3*2*x'
+'2*x*3'
 >>> float(evaluate(exp_of(x), {"x": 0.0}))
 1.0
 """
@@ -79,7 +79,7 @@ class Expr:
 
     @property
     def symbols(self) -> frozenset[str]:
-        """Return the names of its symbols; the time is the name "time"-operator and not among them."""
+        """Return the names of its symbols; the time is an operator and not among them."""
         stack = [self] if self._symbols is None else []
         while stack:  # from the leaves up: a deep tree costs no stack
             node = stack[-1]
@@ -120,6 +120,7 @@ class Expr:
 
 
 TIME = Expr("time")
+CLOCK = "@time"  # what `derivative` calls the time: no symbol of a model can have this name
 
 
 def number(value: float) -> Expr:
@@ -253,7 +254,7 @@ def substitute(expr: Expr, values: Mapping[str, Expr], memo: dict[Expr, Expr] | 
 
 
 def derivative(expr: Expr, name: str) -> Expr:
-    """Return the derivative with respect to a symbol (or to the time, where the name is "time").
+    """Return the derivative with respect to a symbol (or to the time, by the name `CLOCK`).
 
     Conditions count as constant: at a jump there is none. What a delay holds is the past and counts as constant too.
     """
@@ -268,7 +269,7 @@ def _derive(node: Expr, name: str, memo: Mapping[Expr, Expr]) -> Expr:  # noqa: 
     if op == "sym":
         return ONE if node.value == name else ZERO
     if op == "time":
-        return ONE if name == "time" else ZERO
+        return ONE if name == CLOCK else ZERO
     if op == "piecewise":
         odd = len(args) % 2
         parts = [memo[arg] if index % 2 == 0 else arg for index, arg in enumerate(args)]
@@ -346,6 +347,9 @@ def evaluate(expr: Expr, values: Mapping[str, Value], time: Value = math.nan) ->
     `values` gives a float or an array for each symbol; arrays must broadcast. Raises `KeyError` for a symbol that has
     none. Division by zero gives an infinity and no warning. Delays and rates have no value here: `ValueError`.
     """
+    if expr.op in ("num", "sym"):
+        only: Any = expr.value if expr.op == "num" else values[str(expr.value)]
+        return only if isinstance(only, np.ndarray) and only.ndim else float(only)
     done: dict[Expr, Any] = {}
     with np.errstate(all="ignore"):
         for node in expr.nodes():

@@ -14,8 +14,8 @@ Out of scope: posteriors with several separate modes (the best one found is give
 ([[1.5, 0.5]], [[0.707107, 0.707107]])
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,8 @@ class Fit:
 
     objective: the negative log posterior at the mode, constants left out, in the form of `posterior`; constant: what
     was left out; misfit: the part of the objective that comes from the observations; observed: the number of
-    observations. A patient whose `status` is not `Status.DONE` keeps the best values found, or NaN where there are
-    none.
+    observations; known: the other inputs of the model, one for all or (patients,), where `fitting.fit` had them. A
+    patient whose `status` is not `Status.DONE` keeps the best values found, or NaN where there are none.
     """
 
     symbols: tuple[str, ...]
@@ -58,6 +58,7 @@ class Fit:
     observed: Codes
     status: Codes
     iterations: Codes
+    known: Mapping[str, float | Array] = field(default_factory=dict)
 
     @property
     def theta(self) -> Array:

@@ -23,12 +23,16 @@ from pepr_kg.twin.crossings import locate_guards, locate_relations, sample_guard
 from pepr_kg.twin.delays import History
 from pepr_kg.twin.dormand_prince import Array, Look, Pick
 from pepr_kg.twin.events import Events
-from pepr_kg.twin.schedule import Schedule, kept_slots
+from pepr_kg.twin.schedule import Schedule
 from pepr_kg.twin.status import Status
 
 Flags = npt.NDArray[np.bool_]
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 6.0
 _PEAK = 1e-3  # below this share of its own peak a state counts as small
+_RESTART = (
+    0.03  # of the step wanted, behind a crossing: rates may begin there like t ** 1.32 (a beat), of whose error in
+)
+# a long first step the estimate of the explicit pair sees a fourteenth
 _TIRED = 50  # flips of a mode in a row, without any way made, after which a lane is taken to slide along the border
 _EASY = 0.01  # a step with less than this share of the error allowed may be far too long to see a mode come and go
 _FLOOR = 1e-13  # below this share of the largest state's peak it counts as zero
@@ -73,7 +77,7 @@ class Control:
 
 @dataclass(slots=True)
 class Run:
-    """What came out: `y` (states, times, lanes), `d` (discretes, times, lanes), `status`, `steps`, `ended` (lanes,).
+    """What came out: `y` (states, times, lanes), `d` (slots kept, times, lanes), `status`, `steps`, `ended` (lanes,).
 
     A lane that failed has NaN from its last good time (`ended`) on.
     """
@@ -102,6 +106,7 @@ class Block:
         v: list[Any],
         grid: Array,
         control: Control,
+        kept: list[int],
         events: Events | None = None,
         schedule: Schedule | None = None,
         history: History | None = None,
@@ -127,7 +132,7 @@ class Block:
         self.end = (
             np.full(lanes, grid[-1]) if grid.ndim == 1 else np.max(np.where(np.isfinite(grid), grid, -np.inf), axis=0)
         )
-        self.kept = kept_slots(program, schedule)
+        self.kept = kept
         count = len(grid)
         self.run_ = Run(
             np.full((states, count, lanes), np.nan),
@@ -180,7 +185,7 @@ class Block:
         size = np.max(np.where(known, np.abs(self.y), 0.0) / safe, axis=0, initial=0.0)
         slope = np.max(np.where(known, np.abs(self.f), 0.0) / safe, axis=0, initial=0.0)
         span = np.maximum(self.end - self.t, 0.0)
-        first = np.where((size > 1e-5) & (slope > 1e-5), 0.01 * size / slope, 1e-6 * span)
+        first = np.where((size > 1e-5) & (slope > 1e-5), 0.01 * _RESTART * size / slope, 1e-6 * span)
         # A state that starts at zero makes any relative measure useless: begin with a small share of the way.
         first = np.where(np.any(~known & (self.f != 0), axis=0), np.minimum(first, 1e-4 * span), first)
         first = np.where(np.isfinite(first) & (first > 0), np.minimum(first, span), 1e-6 * span)
@@ -238,6 +243,7 @@ class Block:
             slope = self.f[:, cut]
             self._set_modes(cut)
             self._refresh(cut)
+            self.h[cut] *= _RESTART
             self._calm(cut, np.abs(self.f[:, cut] - slope))
         self._arrive(landed, cut)
         self._emit_now()
@@ -250,6 +256,7 @@ class Block:
         scale *= self.control.rtol
         scale += self.atol
         scale += 1e-300
+        self._scale = scale
         error: Array = np.max(np.abs(stepper.error) / scale, axis=0, initial=0.0)
         error += 0.0 * np.sum(stepper.f1, axis=0)  # rates that are not finite make the step bad
         return error
@@ -265,7 +272,7 @@ class Block:
         rate = getattr(self.stepper, "stiffness", None)
         if rate is None:
             return
-        bound = rate() * h > 3.25
+        bound = rate(self._scale) * h > 3.25
         self.stiffness = np.where(
             accept, np.where(bound, self.stiffness + 1, np.maximum(self.stiffness - 3, 0)), self.stiffness
         )
@@ -282,7 +289,10 @@ class Block:
             tired = self.flips >= _TIRED
             crossed = np.any(self.stepper.dips < 0, axis=0) & accept
             # A step without any error may be long enough for a mode to come and go between the stages.
-            easy = sample_guards(self, np.flatnonzero(accept & ~crossed & (error < _EASY)), h)
+            easy = sample_guards(self, np.flatnonzero(accept & ~crossed & (error < _EASY)), h, True)
+            if self.stepper.dips is self.stepper.guards:  # this stepper does not look at them within a step
+                hard = sample_guards(self, np.flatnonzero(accept & ~crossed & ~(error < _EASY)), h, False)
+                crossed[hard] = True
             for pick, fine in ((np.flatnonzero(crossed & ~tired), False), (easy[~tired[easy]], True)):
                 if pick.size:
                     theta[pick], inside = locate_guards(self, pick, h, fine)
@@ -323,7 +333,9 @@ class Block:
             self.history.fill(t, y, self.v if v is None else v)
 
     def part(self, pick: Pick) -> tuple[Array, Array, list[Any], list[Array]]:
-        """Return time, states, slots and fresh work buffers of the picked lanes."""
+        """Return time, states, slots and fresh work buffers of the picked lanes; of all lanes, the arrays themselves."""
+        if pick.size == self.ids.size:
+            return self.t, self.y, self.v, [np.empty(pick.size) for _ in self.stepper.work]
         return self.t[pick], self.y[:, pick], take(self.v, pick), [np.empty(pick.size) for _ in self.stepper.work]
 
     def _refresh(self, pick: Pick) -> None:

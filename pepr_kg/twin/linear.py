@@ -131,6 +131,9 @@ def _fill(
 ) -> None:
     """Fill `out` (n, times, lanes of a tile)."""
     rows, _, lanes = out.shape
+    if lanes == 1:
+        _fill_one(a, b, y0, spacings=spacings, which=which, layout=layout, out=out)
+        return
     part = np.empty(lanes)
     for i, value in enumerate(y0):
         out[i, 0] = value
@@ -156,6 +159,32 @@ def _fill(
             left[spacing] -= 1
             if not left[spacing]:
                 del known[spacing]
+
+
+def _fill_one(
+    a: Matrix, b: Vector, y0: Vector, *, spacings: Sequence[float], which: Sequence[int], layout: _Layout, out: Array
+) -> None:
+    """Do what `_fill` does for a single lane: the same operations in the same order, on plain floats."""
+    rows = len(out)
+    others = [(i, j, place) for (i, j), place in layout.at.items() if j not in (i, rows)]
+    shifts = [(i, place) for (i, j), place in layout.at.items() if j == rows]
+    diagonal = list(enumerate(layout.diagonal))
+    known: dict[int, list[float]] = {}
+    old = [float(np.ravel(value)[0]) for value in y0]
+    found = [old]
+    for spacing in which:
+        if spacing not in known:
+            with np.errstate(all="ignore"):
+                known[spacing] = [float(entry[0]) for entry in _exponential(a, b, spacings[spacing], layout)]
+        full = known[spacing]
+        new = [full[place] * old[i] for i, place in diagonal]
+        for i, j, place in others:
+            new[i] += full[place] * old[j]
+        for i, place in shifts:
+            new[i] += full[place]
+        found.append(new)
+        old = new
+    out[:, :, 0] = np.array(found).T
 
 
 def _spacings(times: Array) -> tuple[list[float], list[int]]:

@@ -4,19 +4,21 @@ y' = A y + b with A and b constant between stops; y(t + h) = exp(A h) y + integr
 1982 for compartments; the exponential as in `linear`).
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from pepr_kg.twin.analysis import linear_system
+from pepr_kg.twin.codegen import compile_model
 from pepr_kg.twin.dormand_prince import Array, Pick
 from pepr_kg.twin.errors import ModelUnsupported
 from pepr_kg.twin.events import Events
-from pepr_kg.twin.expression import evaluate
 from pepr_kg.twin.lanes import Run, take
 from pepr_kg.twin.linear import propagate, propagator
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.schedule import Schedule, kept_slots
+from pepr_kg.twin.schedule import Schedule
 
 
 class _Lanes:
@@ -32,7 +34,9 @@ class _Lanes:
         self.settle = None
 
     def part(self, pick: Pick) -> tuple[Array, Array, list[Any], list[Array]]:
-        """Return time, states, slots and work buffers of the picked lanes."""
+        """Return time, states, slots and work buffers of the picked lanes; of all lanes, the arrays themselves."""
+        if pick.size == self.ids.size:
+            return self.t, self.y, self.v, [np.empty(pick.size) for _ in range(self.program.buffers)]
         return (
             self.t[pick],
             self.y[:, pick],
@@ -59,6 +63,7 @@ def run_linear(
     y0: Array,
     v: list[Any],
     grid: Array,
+    kept: list[int],
     events: Events | None,
     schedule: Schedule | None,
 ) -> Run:
@@ -66,7 +71,6 @@ def run_linear(
     states, lanes = y0.shape
     block = _Lanes(program, start, y0, v)
     everyone = block.ids
-    kept = kept_slots(program, schedule)
     end = np.full(lanes, np.max(grid[np.isfinite(grid)], initial=start))
     run = Run(
         np.empty((states, len(grid), lanes)),
@@ -132,21 +136,35 @@ def _leap(run: Run, block: _Lanes, system: "_System", grid: Array, at: int, ahea
         run.d[row, at:ahead] = block.v[slot]
 
 
+@lru_cache(maxsize=64)
+def _coefficients(model: Model) -> tuple[Callable[..., Any], int]:
+    """Return the function (t, y, v) that gives the entries of A, row by row, then of b (None: always zero), and how many
+    states there are. Raises `ModelUnsupported` where the model is not linear."""
+    system = linear_system(model)
+    if system is None:
+        detail = {
+            "en": "its rates are not linear in its states with constant coefficients",
+            "fr": "ses vitesses ne sont pas linéaires en ses états à coefficients constants",
+        }
+        raise ModelUnsupported(model=model.name, construct='method="linear"', detail=detail)
+    entries = [entry for row in system.matrix for entry in row] + list(system.shift)
+    known = compile_model(model).function([entry for entry in entries if entry is not None])
+    places = [at for at, entry in enumerate(entries) if entry is not None]
+
+    def compute(t: Array, y: Array, v: list[Any]) -> list[Any]:
+        found: list[Any] = [None] * len(entries)
+        for at, value in zip(places, known(t, y, v), strict=True):
+            found[at] = value
+        return found
+
+    return compute, len(system.shift)
+
+
 class _System:
     """A and b of the lanes, and the propagators that were made of them."""
 
     def __init__(self, model: Model, block: _Lanes) -> None:
-        form = linear_system(model)
-        if form is None:
-            raise ModelUnsupported(
-                model=model.name,
-                construct='method="linear"',
-                detail={
-                    "en": "its rates are not linear in its states with constant coefficients",
-                    "fr": "ses vitesses ne sont pas linéaires en ses états à coefficients constants",
-                },
-            )
-        self._form = form
+        self._compute, self._states = _coefficients(model)
         self._block = block
         self._known: tuple[list[list[Any]], list[Any]] | None = None
         self._made: dict[float, tuple[Any, Any]] = {}
@@ -159,12 +177,9 @@ class _System:
     def parts(self) -> tuple[list[list[Any]], list[Any]]:
         """Return A and b; None where an entry is zero for every model of this form."""
         if self._known is None:
-            slots = self._block.program.slots
-            values = {name: self._block.v[at] for name, at in slots.items()}
-            self._known = (
-                [[None if entry is None else evaluate(entry, values) for entry in row] for row in self._form.matrix],
-                [None if entry is None else evaluate(entry, values) for entry in self._form.shift],
-            )
+            block, count = self._block, self._states
+            flat = self._compute(block.t, block.y, block.v)
+            self._known = [flat[at * count : (at + 1) * count] for at in range(count)], flat[count * count :]
         return self._known
 
     def advance(self, pick: Pick, goal: Array) -> None:

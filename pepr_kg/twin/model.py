@@ -60,6 +60,15 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a patient, a scenario or a draw may set: `value` is the default, NaN where each patient must give one."""
+
+    symbol: str
+    unit: str | None
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """A symbol and the formula of its value."""
 
@@ -82,7 +91,7 @@ class EventAssignment:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens when `trigger` turns from false to true (SBML Level 3, section 4.11).
+    """What happens when `trigger` turns from false to true (SBML Level 3, section 4.12).
 
     `initial` is the trigger's value before the start; `delay` and `priority` are None where the file gives none;
     `from_trigger` says that the assignments are computed when the trigger turns, not when they are made.
@@ -154,6 +163,13 @@ class Model:
     def variable(self, symbol: str) -> Variable:
         """Return what is known of a symbol. Raises `KeyError` where the model has none of that name."""
         return self.variables[self._index[symbol]]
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return the constants of the file whose default is a plain number, in its order."""
+        plain = {item.symbol: item.formula.value for item in self.initial if item.formula.is_number}
+        constants = (item for item in self.variables if item.role == "constant" and item.symbol in plain)
+        return tuple(Parameter(item.symbol, item.unit, float(plain[item.symbol] or 0.0)) for item in constants)
 
     @property
     def symbols(self) -> tuple[str, ...]:

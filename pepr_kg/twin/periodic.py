@@ -11,7 +11,7 @@ Sources: Anderson, J ACM 1965;12:547; Walker & Ni, SIAM J Numer Anal 2011;49:171
 >>> from pepr_kg.twin.sbml import read_model
 >>> found = find_periodic(read_model(builtin("lv-windkessel").path), {"Emax": [1.0, 2.0]}, period="T")
 >>> found.states["Vlv"].round(1).tolist(), bool(found.beats.max() < 25)
-([154.7, 152.2], True)
+([162.2, 152.2], True)
 """
 
 from collections.abc import Mapping
@@ -128,9 +128,9 @@ def periods(side: Side, beats: Beats) -> Array:
         found = np.full(lanes, float(beats.period))
     bad = np.flatnonzero(~(np.isfinite(found) & (found > 0.0)))
     if bad.size:
-        raise BadValue(model=model.name, symbol=str(beats.period), patient=str(bad[0] + 1), value=found[bad[0]], detail={
+        raise BadValue(model=model.name, symbol=str(beats.period), patient="*", value=found[bad[0]], detail={
             "en": "a period above zero was expected", "fr": "il faut une période supérieure à zéro"})  # fmt: skip
-    return found
+    return np.asarray(found)
 
 
 def settle(side: Side, beats: Beats, control: Control) -> Settled:

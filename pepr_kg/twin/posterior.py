@@ -39,7 +39,7 @@ class Jacobian(Protocol):
     """The predictions together with their derivatives, where the caller has them."""
 
     def __call__(self, theta: Array, patient: Indices, /) -> tuple[Array, Array]:
-        """Return predictions (slots, lanes) and derivatives (p, slots, lanes) in the parameters on their natural scale."""
+        """Return predictions (slots, lanes) and their derivatives (p, slots, lanes) in the natural parameters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,12 +105,12 @@ class Posterior:
             part = slice(first, min(first + width, lanes))
             score = self.likelihood.take(part).score(predicted[:, part])
             value[part] += fold(score.loss)
-            work = np.empty_like(score.loss)
+            work = np.empty((k, *score.loss.shape))
+            slope = slopes[:, :, part]
+            gradient[:, part] += fold(np.multiply(slope, score.slope, out=work))
             for row in range(k):
-                gradient[row, part] += fold(np.multiply(slopes[row, :, part], score.slope, out=work))
-                weighted = slopes[row, :, part] * score.curvature
-                for column in range(row + 1):
-                    hessian[row, column, part] += fold(np.multiply(weighted, slopes[column, :, part], out=work))
+                weighted = slope[row] * score.curvature
+                hessian[row, : row + 1, part] += fold(np.multiply(slope[: row + 1], weighted, out=work[: row + 1]))
         for row in range(k):
             for column in range(row):
                 hessian[column, row] = hessian[row, column]
@@ -135,11 +135,13 @@ class Posterior:
         if self.jacobian is not None:
             found, raw = self.jacobian(self.natural(x), self.patient)
             predicted, raw = self._crop(found, lanes), raw[:, : len(present)]
-            slopes = np.empty((k, *predicted.shape))
-            for row, place in enumerate(self.free):
-                np.multiply(raw[place], self.scales[place].slope(x[row]), out=slopes[row])
-            np.copyto(slopes, 0.0, where=~present)
-            return predicted, slopes
+            if len(self.free) == len(raw) and all(scale.kind == "identity" for scale in self.scales):
+                slopes = raw
+            else:
+                slopes = np.empty((k, *predicted.shape))
+                for row, place in enumerate(self.free):
+                    np.multiply(raw[place], self.scales[place].slope(x[row]), out=slopes[row])
+            return predicted, slopes if present.all() else np.where(present, slopes, 0.0)
         step = self.step * spread
         sides = (1.0,) if self.forward else (1.0, -1.0)
         width = 1 + len(sides) * k
@@ -163,8 +165,7 @@ class Posterior:
                     alone = np.where(np.isfinite(up), (up - predicted) / step[row], (predicted - down) / step[row])
                     rise = np.where(np.isfinite(rise), rise, alone)
             slopes[row] = rise
-        np.copyto(slopes, 0.0, where=~present)
-        return predicted, slopes
+        return predicted, slopes if present.all() else np.where(present, slopes, 0.0)
 
 
 def precision_of(covariance: Array) -> Array:

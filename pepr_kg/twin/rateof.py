@@ -9,11 +9,9 @@ from collections.abc import Mapping
 
 from pepr_kg.twin.document import two
 from pepr_kg.twin.errors import ModelUnsupported
-from pepr_kg.twin.expression import TIME, ZERO, Expr, add, derivative, multiply, piecewise, substitute, symbol
+from pepr_kg.twin.expression import CLOCK, TIME, ZERO, Expr, add, derivative, multiply, piecewise
 from pepr_kg.twin.mathml import rewrite
-from pepr_kg.twin.ordering import loop
-
-_HIDDEN = "time.symbol"  # `derivative` calls the time "time"; a symbol of that name hides here
+from pepr_kg.twin.ordering import loop, order
 
 
 class Rates:
@@ -43,6 +41,12 @@ class Rates:
 
     def rate(self, name: str) -> Expr:
         """Return the formula of a symbol's rate of change. Raises like `replace`."""
+        if name not in self._known:
+            for read in order(self._formulas, [name], self._model):  # a long chain of formulas costs no stack
+                self._rate(read)
+        return self._rate(name)
+
+    def _rate(self, name: str) -> Expr:
         if name in self._known:
             return self._known[name]
         if name in self._open:
@@ -65,13 +69,12 @@ class Rates:
     def _total(self, formula: Expr, name: str) -> Expr:
         if formula.has("delay"):
             raise self._unsupported(name, "its formula looks back in time", "sa formule regarde dans le passé")
-        hidden = substitute(formula, {"time": symbol(_HIDDEN)})
-        terms = [derivative(hidden, "time")]
+        terms = [derivative(formula, CLOCK)]
         for read in sorted(formula.symbols):
-            slope = self.rate(read)
+            slope = self._rate(read)
             if slope != ZERO:
-                terms.append(multiply(derivative(hidden, _HIDDEN if read == "time" else read), slope))
-        return substitute(add(*terms), {_HIDDEN: symbol("time")})
+                terms.append(multiply(derivative(formula, read), slope))
+        return add(*terms)
 
     def _unsupported(self, name: str, english: str, french: str) -> ModelUnsupported:
         return ModelUnsupported(model=self._model, construct=f"rateOf {name}", detail=two(english, french))

@@ -29,7 +29,8 @@ from pepr_kg.twin.waveform import Indices, Side, advance, derivatives, project, 
 _SWEEPS = 40
 _SETTLED = 0.01  # share of the tolerance at which the exchange counts as settled
 _NOISE = 10.0  # what the solvers' tolerance may leave in what is handed over
-_HALVINGS = 16
+_HALVINGS = 12
+_RETRIES = 3  # halvings after which a lane that a solver gives up is given up here too
 _SMALL = 1e-3  # below this share of its largest value so far a state counts as small
 _SAMPLES = 256  # of a window in which extremes and crossings are looked for
 _INTEGRATED = ("sample", "mean")
@@ -74,7 +75,9 @@ class Relaxation:
         peak = np.maximum(peak, np.abs(np.concatenate([first.pair.fast.states, first.pair.slow.states])))
         peak = np.maximum(peak, np.abs(np.concatenate([second.pair.fast.states, second.pair.slow.states])))
         good = self._agree(whole, second, peak) & (first.status == Status.DONE) & (second.status == Status.DONE)
-        bad = np.flatnonzero(~good)
+        ended = np.where(first.status != Status.DONE, first.status, second.status)
+        hopeless = (depth >= _RETRIES) & (ended != Status.DONE) & (ended != Status.NOT_COUPLED)
+        bad = np.flatnonzero(~good & ~hopeless)
         if bad.size and depth < _HALVINGS:
             left = self._halve(
                 pair.pick(bad), start, middle, grid=early, whole=_pick(first, bad), peak=peak[:, bad], depth=depth + 1
@@ -105,7 +108,7 @@ class Relaxation:
         scale = np.maximum(np.maximum(np.abs(one), np.abs(two)), _SMALL * peak)
         with np.errstate(invalid="ignore"):
             error = np.max(np.abs(one - two) / np.maximum(scale, np.finfo(float).tiny), axis=0, initial=0.0)
-        return (whole.status == Status.DONE) & (error <= self.tolerance)
+        return np.asarray((whole.status == Status.DONE) & (error <= self.tolerance))
 
     def _window(
         self, pair: Pair, start: float, end: float, grid: Array, guess: Mapping[str, Array] | None = None
@@ -114,11 +117,10 @@ class Relaxation:
         lanes = pair.lanes
         noise = max(resolution(self.order), _NOISE * max(self.fast_control.rtol, self.slow_control.rtol))
         enough = noise if self.tolerance is None else max(noise, _SETTLED * self.tolerance)
-        found = Step(
-            pair, pair, np.full((len(self.fast_outputs), len(grid), lanes), np.nan),
-            np.full((len(self.slow_outputs), len(grid), lanes), np.nan), np.full(lanes, Status.NOT_COUPLED, dtype=np.int8),
-            np.zeros(lanes, dtype=np.int64), np.zeros(lanes, dtype=np.int64), {},
-        )  # fmt: skip
+        fast = np.full((len(self.fast_outputs), len(grid), lanes), np.nan)
+        slow = np.full((len(self.slow_outputs), len(grid), lanes), np.nan)
+        status, none = np.full(lanes, Status.NOT_COUPLED, dtype=np.int8), np.zeros(lanes, dtype=np.int64)
+        found = Step(pair, pair, fast, slow, status, none.copy(), none, {})
         up = [route for route in self.routes if route.link.source == "fast"]
         down = [route for route in self.routes if route.link.source == "slow"]
         given = self._guess(pair, down, start) if guess is None else dict(guess)
@@ -132,29 +134,25 @@ class Relaxation:
             quick = _turn(
                 now.fast, fast_span, grid * self.clock, up, given, self.fast_outputs, self.order, self.fast_control
             )
-            slow = _turn(
+            tardy = _turn(
                 now.slow, slow_span, grid, down, quick.handed, self.slow_outputs, self.order, self.slow_control
             )
-            failed = (quick.status != Status.DONE) | (slow.status != Status.DONE)
-            settled = _settled(given, slow.handed, enough) if down else np.ones(active.size, dtype=bool)
+            failed = (quick.status != Status.DONE) | (tardy.status != Status.DONE)
+            settled = _settled(given, tardy.handed, enough) if down else np.ones(active.size, dtype=bool)
             found.exchanges[active] += 1
-            found.status[active[failed]] = np.where(quick.status != Status.DONE, quick.status, slow.status)[failed]
+            found.status[active[failed]] = np.where(quick.status != Status.DONE, quick.status, tardy.status)[failed]
             done = np.flatnonzero(settled & ~failed)
             if done.size:
                 out = active[done]
-                for name, item in slow.handed.items():
+                for name, item in tardy.handed.items():
                     last[name][:, out] = item[:, done]
                 found.status[out] = Status.DONE
-                found.fast[:, :, out], found.slow[:, :, out] = quick.data[:, :, done], slow.data[:, :, done]
-                ended = Pair(
-                    assign(replace(now.fast, states=quick.states), {name: _at_end(item) for name, item in given.items()}),
-                    assign(replace(now.slow, states=slow.states), {name: _at_end(item) for name, item in quick.handed.items()}),
-                    {},
-                ).pick(done)  # fmt: skip
-                found = replace(found, pair=found.pair.put(out, ended))
+                found.fast[:, :, out], found.slow[:, :, out] = quick.data[:, :, done], tardy.data[:, :, done]
+                ended = Pair(_at_end(now.fast, quick, given), _at_end(now.slow, tardy, quick.handed), {})
+                found = replace(found, pair=found.pair.put(out, ended.pick(done)))
             on = np.flatnonzero(~settled & ~failed)
             active = active[on]
-            given = {name: item[:, on] for name, item in slow.handed.items()}
+            given = {name: item[:, on] for name, item in tardy.handed.items()}
         return replace(found, handed=last)
 
     def _guess(self, pair: Pair, down: Sequence[Route], start: float) -> dict[str, Array]:
@@ -172,7 +170,7 @@ class Relaxation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Turn:
-    """A model's way through a window: its states at the end, outputs, and what it hands over, by target (order, lanes)."""
+    """A model's way through a window: states at the end, outputs, and what it hands over, by target (order, lanes)."""
 
     states: Array
     data: Array
@@ -213,8 +211,10 @@ def _look(link: Link, looks: Array, times: Array, values: Array) -> Array:
     return aggregate(link, looks[:, None], values[np.searchsorted(times, looks)])
 
 
-def _at_end(polynomial: Array) -> Array:
-    return np.asarray(sum(polynomial, np.zeros(polynomial.shape[1])))
+def _at_end(side: Side, turn: _Turn, given: Mapping[str, Array]) -> Side:
+    """Return the model at the end of a window, with the inputs that it had there."""
+    inputs = {name: np.asarray(sum(item, np.zeros(item.shape[1]))) for name, item in given.items()}
+    return assign(replace(side, states=turn.states), inputs)
 
 
 def _settled(old: dict[str, Array], new: dict[str, Array], enough: float) -> npt.NDArray[np.bool_]:

@@ -124,7 +124,6 @@ def run_scalar(  # noqa: PLR0917
     scalar = compile_scalar(model, jit=jit)
     program = scalar.program
     states, lanes = y0.shape
-    kept = kept_slots(program, None)
     y = np.full((lanes, len(grid), states), np.nan)
     status, steps, ended = np.zeros(lanes, dtype=np.int8), np.zeros(lanes, dtype=np.int64), np.full(lanes, float(start))
     atol = np.array(np.broadcast_to(np.asarray(control.atol, dtype=float).ravel(), states))
@@ -150,7 +149,5 @@ def run_scalar(  # noqa: PLR0917
             status[lane], steps[lane], ended[lane] = found
     if np.any(status == Status.STIFF):
         return None
-    d = np.empty((len(kept), len(grid), lanes))
-    for row, slot in enumerate(kept):
-        d[row] = v[slot]
-    return Run(np.ascontiguousarray(y.transpose(2, 1, 0)), d, status, steps, ended)
+    nothing_changes = np.empty((0, len(grid), lanes))  # without events, discretes stay what they are
+    return Run(np.ascontiguousarray(y.transpose(2, 1, 0)), nothing_changes, status, steps, ended)

@@ -377,7 +377,7 @@ _LOOP = """def integrate(t, y, v, grid, rtol, atol, max_steps, max_step, stiff_a
         if h == 0.0:
             #BEGIN
             h = 1e-6 * (end - t)
-            if size > 1e-5 and slope > 1e-5: h = 0.01 * size / slope
+            if size > 1e-5 and slope > 1e-5: h = 0.0003 * size / slope
             if zero: h = min(h, 1e-4 * (end - t))
         if steps >= max_steps: return 2, steps, t
         steps += 1
@@ -416,5 +416,6 @@ _LOOP = """def integrate(t, y, v, grid, rtol, atol, max_steps, max_step, stiff_a
         t = goal
         if error > 1e-10: h = h * min(6.0, 0.9 * error ** -0.2)
         else: h = h * 6.0
+        if theta < 1.0: h = h * 0.03
     return 0, steps, t
 """

@@ -3,6 +3,7 @@
 The steps of a lane end exactly at its next entry, so an entry is never stepped over.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,11 +72,12 @@ class Schedule:
         )
 
 
-def kept_slots(program: Any, schedule: Schedule | None) -> list[int]:
-    """Return the slots whose values change on the way and must be kept for the outputs: discretes, what is looked
-    back on, and what a schedule sets.
-    """
-    slots = [*(program.slots[name] for name in program.discretes), *program.delay_slots]
+def kept_slots(program: Any, schedule: Schedule | None, outputs: Sequence[str]) -> list[int]:
+    """Return the slots that change on the way and that these outputs read: discretes, what is looked back on, what a
+    schedule sets."""
+    names = (*program.discretes, *(f"delay:{at}" for at in range(len(program.delays))))
+    slots = [program.slots[name] for name in names]
     if schedule is not None:
         slots += [target.slot for target in schedule.table if target.slot >= 0 and target.slot not in slots]
-    return slots
+    read = {program.slots[name] for name in program.reads(outputs) if name in program.slots}
+    return [slot for slot in slots if slot in read]

@@ -13,6 +13,7 @@ from pepr_kg.twin.analysis import form
 from pepr_kg.twin.codegen import compile_model
 from pepr_kg.twin.delays import History
 from pepr_kg.twin.dormand_prince import DormandPrince
+from pepr_kg.twin.errors import ModelUnsupported
 from pepr_kg.twin.events import Events
 from pepr_kg.twin.expression import Array, Value
 from pepr_kg.twin.lanes import Block, Control, Run
@@ -92,6 +93,7 @@ class Part:
 def solve(task: Task) -> Part:
     """Return the outputs of a block of lanes."""
     program = compile_model(task.model)
+    _refuse_method(task, program)
     y0, v = _start(task, program)
     run, method = _run(task, program, y0, v, task.method or _choose(task, program))
     data = _outputs(task, program, v, run)
@@ -101,6 +103,28 @@ def solve(task: Task) -> Part:
         undefined = np.any(~np.isfinite(data) & wanted, axis=(0, 1))
         status[undefined & (status == Status.DONE)] = Status.NOT_FINITE
     return Part(data, status, run.ended, run.steps, method)
+
+
+def _refuse_method(task: Task, program: Any) -> None:
+    """Raise `ModelUnsupported` where the method asked for would pass over a part of the model."""
+    detail = None
+    if task.method == "closed form" and form(task.model) != "closed form":
+        detail = {
+            "en": "it has states or events, and so no closed form",
+            "fr": "il a des états ou des événements, donc pas de forme explicite",
+        }
+    elif task.method == "closed form" and task.entries:
+        detail = {
+            "en": "something is done to it on the way: leave the method open",
+            "fr": "il est modifié en cours de route : laissez le choix de la méthode",
+        }
+    elif task.method in ("explicit", "scalar") and program.algebraic:
+        detail = {
+            "en": "it has algebraic equations, which need the stiff method",
+            "fr": "il a des équations algébriques, qui demandent la méthode « stiff »",
+        }
+    if detail is not None:
+        raise ModelUnsupported(model=task.model.name, construct=f'method="{task.method}"', detail=detail)
 
 
 def _start(task: Task, program: Any) -> tuple[Array, list[Any]]:
@@ -121,20 +145,23 @@ def core_of(model: Model, symbol: str) -> str:
 
 def _run(task: Task, program: Any, y0: Array, v: list[Any], method: str) -> tuple[Run, str]:
     """Solve the states by a method; return the method that it came to."""
+    schedule = _schedule(task, program)
+    kept = kept_slots(program, schedule, task.outputs)
     if method == "closed form":
         shape = (len(y0), len(task.grid), task.lanes)
         end = np.full(task.lanes, np.max(task.grid[np.isfinite(task.grid)]))
         zero = np.zeros(task.lanes, dtype=np.int64)
-        kept = np.empty((len(kept_slots(program, None)), *shape[1:]))
-        for row, slot in enumerate(kept_slots(program, None)):
-            kept[row] = v[slot]
-        return Run(np.broadcast_to(y0[:, None, :], shape), kept, zero.astype(np.int8), zero, end), method
+        nothing_changes = np.empty((0, *shape[1:]))
+        return Run(np.broadcast_to(y0[:, None, :], shape), nothing_changes, zero.astype(np.int8), zero, end), method
     if method == "linear":
-        events, schedule = _events(task, program), _schedule(task, program)
-        return run_linear(task.model, program, task.start, y0, v, task.grid, events, schedule), method
+        return run_linear(
+            task.model, program, task.start, y0, v, task.grid, kept, _events(task, program), schedule
+        ), method
     if method == "scalar" and not task.entries:
         control = replace(task.control, stiff_after=_STIFF_AFTER) if task.method is None else task.control
         found = run_scalar(task.model, task.start, y0, v, task.grid, control, jit=task.jit)
+        if found is not None and task.method is None and task.lanes == 1 and found.status[0] == Status.STEP_LIMIT:
+            return _integrate(task, program, y0, v, "stiff")
         if found is not None:
             return found, method
     # Here too: what left the domain of plain floats, and what is too stiff for them.
@@ -157,12 +184,13 @@ def _choose(task: Task, program: Any) -> str:
 
 
 def _integrate(task: Task, program: Any, y0: Array, v: list[Any], method: str) -> tuple[Run, str]:
-    """Integrate step by step; lanes that prove stiff are done again by the stiff solver."""
+    """Integrate step by step; lanes that prove stiff, or use up their steps, are done again by the stiff solver."""
     if program.delays and task.lanes > 1:
         return _one_by_one(task, method)
     stiff = method == "stiff"
     run = _block(task, program, y0, v, stiff, task.method is None and not program.delays).run()
-    taken = np.flatnonzero(run.status == Status.STIFF)
+    watched = task.method is None and not stiff and not program.delays
+    taken = np.flatnonzero(np.isin(run.status, (Status.STIFF, Status.STEP_LIMIT) if watched else (Status.STIFF,)))
     if not taken.size:
         return run, method
     part = task.pick(taken)
@@ -179,18 +207,10 @@ def _block(task: Task, program: Any, y0: Array, v: list[Any], stiff: bool, watch
     stepper: Any = Rosenbrock(program, *sizes, mass=program.mass) if stiff else DormandPrince(program, *sizes)
     control = replace(task.control, stiff_after=_STIFF_AFTER) if watch else task.control
     history = History(program, task.start, lambda then: program.start(task.values, 1, then)) if program.delays else None
-    return Block(
-        program,
-        stepper,
-        task.start,
-        y0,
-        v,
-        task.grid,
-        control,
-        _events(task, program),
-        _schedule(task, program),
-        history,
-    )
+    schedule = _schedule(task, program)
+    kept = kept_slots(program, schedule, task.outputs)
+    events = _events(task, program)
+    return Block(program, stepper, task.start, y0, v, task.grid, control, kept, events, schedule, history)
 
 
 def _one_by_one(task: Task, method: str) -> tuple[Run, str]:
@@ -249,15 +269,15 @@ def _outputs(task: Task, program: Any, v: list[Any], run: Run) -> Array:
     count = len(task.grid)
     data = np.empty((len(task.outputs), count, task.lanes))
     size = max(1, _CHUNK // max(1, task.lanes))
-    slots, changing = list(v), kept_slots(program, _schedule(task, program))
+    slots = list(v)
+    changing = kept_slots(program, _schedule(task, program), task.outputs) if len(run.d) else []
     with np.errstate(all="ignore"):
         for first in range(0, count, size):
             part = slice(first, min(first + size, count))
             grid = task.grid[part, None] if task.grid.ndim == 1 else task.grid[part]
             for row, slot in enumerate(changing):
                 slots[slot] = run.d[row, part]
-            for row, value in enumerate(compute(grid, run.y[:, part], slots)):
-                data[row, part] = value
+            compute(grid, run.y[:, part], slots, data[:, part])
     for lane in np.flatnonzero(run.status != Status.DONE):  # what was not reached is not a value
         grid = task.grid if task.grid.ndim == 1 else task.grid[:, lane]
         data[:, grid > run.ended[lane], lane] = np.nan

@@ -56,8 +56,9 @@ def drive(model: Model, inputs: tuple[str, ...], degree: int, observed: tuple[st
         rates += [symbol(f"m{at - 1}({name})" if at else name) for at in range(moments)]
     added = [name for name in states if name not in model.symbols and name not in model.states]
     known = tuple(replace(item, role="state") if item.symbol in moving else item for item in model.variables)
+    digest = f"{model.digest}|{moving}|{degree}|{observed}|{moments}"
     return replace(
-        model, digest=f"{model.digest}|{moving}|{degree}|{observed}|{moments}", states=tuple(states), rates=tuple(rates),
+        model, digest=digest, states=tuple(states), rates=tuple(rates),
         constants=tuple(name for name in model.constants if name not in moving),
         variables=known + tuple(Variable(name, "parameter", "state", None) for name in added),
         initial=model.initial + tuple(Assignment(name, number(0.0)) for name in added), _index={},
@@ -147,14 +148,15 @@ def _recovery(count: int) -> Array:
 
 
 def project(moments: Array, length: float | Array) -> Array:
-    """Return the coefficients (n, lanes) in powers of s = u / `length`, 0..1, of the polynomial with these moments (n, lanes)."""
+    """Return the coefficients (n, lanes) in powers of s = u / `length` of the polynomial with these moments (n, lanes).
+    """
     count = len(moments)
     scaled = [factorial(at) * moments[at] / length ** (at + 1) for at in range(count)]
     return combine(_recovery(count), scaled)
 
 
 def interpolate(nodes: tuple[float, ...], values: Array) -> Array:
-    """Return the coefficients (n, lanes) in powers of s of the polynomial through `values` (n, lanes) at `nodes` in 0..1."""
+    """Return the coefficients (n, lanes) in powers of s of the polynomial through `values` (n, lanes) at `nodes`."""
     return combine(_vandermonde(nodes), list(values))
 
 
@@ -202,7 +204,7 @@ def resolution(count: int) -> float:
     """Return how far rounding moves the coefficients that `project` finds from `count` moments, relative to the
     largest.
 
-    >>> resolution(4) < 1e-11
+    >>> resolution(4) < 1e-10
     True
     """
     return float(8.0 * np.finfo(float).eps * np.max(np.sum(np.abs(_recovery(count)), axis=1)))
