@@ -48,6 +48,13 @@ def read_cohort(
 
     Raises `EmptyCohort`, `UnknownSymbol`, `BadValue` (not a number, out of bounds, unknown category, wrong length),
     `MissingValue`, `UnknownUnit` and `UnitMismatch`, each naming model, symbol and patient where there is one.
+
+    >>> from pepr_kg.twin import load_model
+    >>> model = load_model("score2")
+    >>> cohort = read_cohort(model, {"sbp_mmHg": [18.0, 16.0], "region": ["low", "high"]}, units={"sbp_mmHg": "kPa"},
+    ...                      strict=False)
+    >>> cohort.values["sbp_mmHg"].round(1).tolist(), cohort.values["region"].tolist(), cohort.patients
+    ([135.0, 120.0], [0.0, 2.0], ('1', '2'))
     """
     known = {item.symbol: item for item in model.variables if item.role != "derived"}
     count = _count(model, given, patients)
@@ -75,8 +82,11 @@ def read_cohort(
         _check_bounds(model, variable, number, keys)
         values[symbol] = number
     for symbol in units or {}:
-        if symbol not in given:
-            _refuse_symbol(model, symbol, given)
+        if symbol not in given and symbol in known:
+            detail = {"en": "a unit is given for it, but no value", "fr": "son unité est donnée, mais aucune valeur"}
+            raise BadValue(model=model.name, symbol=symbol, patient="*", value="-", detail=detail)
+        if symbol not in known:
+            _refuse_symbol(model, symbol, known)
     if strict:
         require_values(model, values, keys)
     return Cohort(keys, values)

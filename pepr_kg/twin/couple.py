@@ -16,7 +16,7 @@ The models exchange values (`exchange.Link`) over windows of the slow model's ti
 ...     times=[1.0, 2.0], interval=0.25, scheme=Relaxed(order=4),
 ... )
 >>> result.slow.values("slow")[:, 0, 0, :].round(5).tolist()
-[[0.21253, 0.03861], [0.22336, 0.04981]]
+[[0.21253, 0.03861], [0.22302, 0.04969]]
 """
 
 import math

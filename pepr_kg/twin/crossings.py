@@ -39,7 +39,8 @@ def locate_guards(block: Any, pick: Pick, h: Array, fine: bool) -> tuple[Array, 
 
     A guard that is negative at a stage need not be so on the interpolant; then the step is kept whole, share 1. Of a
     few places inside the step (many with `fine`) the first with a negative guard is an end of the bracket; the least of
-    the guards that are negative there is followed by the Illinois variant of regula falsi (Dowell & Jarratt, BIT 1971;11:168).
+    the guards that are negative there is followed by the Illinois variant of regula falsi (Dowell & Jarratt, BIT
+    1971;11:168).
     """
     places = np.repeat(_PLACES if fine else _PLACES[3::4], pick.size, axis=1)
     samples = _guards_at(block, pick, h, places)

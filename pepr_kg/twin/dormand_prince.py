@@ -120,16 +120,13 @@ class DormandPrince:
         self._combine(_E, self.error, part)
         np.multiply(self.error, h, out=self.error)
 
-    def stiffness(self, scale: Array) -> Array:
+    def stiffness(self) -> Array:
         """Return an estimate of the largest rate of decay, (lanes,): how rates differ between two states at the end.
-
-        Differences are measured against what each state's error may be, `scale` (states, lanes): the fast state has
-        often died away, and would drown in the differences of the others.
 
         Source: Shampine; Hairer & Wanner 1996, IV.2, equation 2.26.
         """
-        above = np.sum(np.square((self._k[6] - self._k[5]) / scale), axis=0)
-        below = np.sum(np.square((self.y1 - self._stage) / scale), axis=0)
+        above = np.sum(np.square(self._k[6] - self._k[5]), axis=0)
+        below = np.sum(np.square(self.y1 - self._stage), axis=0)
         found: Array = np.sqrt(above / np.where(below > 0, below, np.inf))
         return found
 

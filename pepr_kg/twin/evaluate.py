@@ -32,7 +32,10 @@ _ACTIONS = {"add": ADD, "set": SET, "scale": SCALE}
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """An amount given to a patient: added to the amount of `symbol` (in its unit) at `time`."""
+    """An amount given to one patient: added to the amount of the state `symbol` (in its unit) at `time` (the model's).
+
+    `patient` is the patient's key: "1", "2" … where the cohort has no other.
+    """
 
     patient: str
     symbol: str
@@ -80,14 +83,22 @@ def evaluate(
     declares). `units` says in which UCUM unit a symbol is given.
 
     `rtol` bounds the error of each state relative to its largest value; `atol` adds an absolute part, for all states
-    or by symbol. `method` forces "closed form", "linear", "explicit", "stiff" or "scalar"; None chooses: closed forms
+    or by symbol (steps are held to less than that by what the model makes of their errors: see `amplification`).
+    `method` forces "closed form", "linear", "explicit", "stiff" or "scalar"; None chooses: closed forms
     and linear models exactly, others by what is measured on the way. `workers` is a number of processes, or an
     executor of yours. The result does not depend on it, nor on `block`, the number of lanes side by side. With
     `allow_undefined` an output that is not a number is no failure. `jit` has Numba, where it is installed, compile
     models without events: seconds once, then faster.
 
     A lane that fails has a status and a sentence (`Result.failures`); the others go on. What is wrong with the
-    question itself raises a `TwinError` that names the model, the symbol and the patient.
+    question itself raises a `TwinError` that names the model, the symbol and the patient: what `read_cohort` raises,
+    `BadTimes`, `BadScenario`, and `ModelUnsupported` for a `method` that does not fit the model.
+
+    >>> from pepr_kg.twin import load_model
+    >>> people = {"scr_mg_dL": [0.8, 1.6], "age_a": 60, "sex": "female"}
+    >>> result = evaluate(load_model("ckd-epi-2021"), people, [Scenario.base(), Scenario.add("age_a", 10)])
+    >>> result.values("egfr")[:, :, 0, 0].round(1).tolist(), result.unit("egfr")  # patients, scenarios
+    ([[84.3, 79.2], [36.7, 34.5]], 'mL/min/{1.73_m2}')
     """
     cohort = _read_patients(model, patients, units, strict=not allow_undefined)
     plans = tuple(scenarios) or (Scenario.base(),)
@@ -140,6 +151,7 @@ def evaluate(
         _lane_keys(model, cohort, shape),
         allow_undefined,
         jit,
+        alone=math.prod(shape) == 1,
     )
     data, status, ended, steps, used = _run(task, workers, block)
     if not valid.all():
@@ -251,8 +263,24 @@ def _intervene(
         table[:, at, :] = (
             old + item.value if item.action == "add" else old * item.value if item.action == "scale" else item.value
         )
+        _check_changed(model, item, table[:, at, :])
         values[item.symbol] = table.reshape(-1)
     return values
+
+
+def _check_changed(model: Model, item: Intervention, changed: Array) -> None:
+    """Raise `BadScenario` where a value (patients, samples) that was changed is one that no patient may be given."""
+    variable = model.variable(item.symbol)
+    low, high = variable.bounds
+    bad = changed[(changed < low) | (changed > high) | ((changed == low) & variable.open_below)]
+    if bad.size:
+        raise BadScenario(
+            symbol=item.symbol,
+            detail={
+                "en": f"it becomes {bad[0]:g}, which is outside {low:g} to {high:g}",
+                "fr": f"la valeur devient {bad[0]:g}, hors de {low:g} à {high:g}",
+            },
+        )
 
 
 def _check_target(model: Model, item: Intervention) -> None:

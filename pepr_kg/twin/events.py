@@ -17,8 +17,9 @@ import numpy.typing as npt
 from pepr_kg.twin.analysis import time_events
 from pepr_kg.twin.dormand_prince import Array, Pick
 from pepr_kg.twin.model import Model
+from pepr_kg.twin.status import Status
 
-_CASCADE = 10_000  # events at one instant of one lane; more is a model that never comes to rest
+_CASCADE = 2_000  # events at one instant of one lane; more is a model that never comes to rest
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Events:
             bool(program.delays)
             and any(event.trigger.symbols & {item.symbol for item in model.assignments} for event in model.events)
         )
+        self.endless = np.full(lanes, np.nan)  # when a lane's events began to set one another off without end
         self._simple = np.array([item.delay is None for item in model.events])
         self._keys = np.arange(lanes) if keys is None else keys
         self._seed = seed
@@ -79,6 +81,7 @@ class Events:
     def happen(self, block: Any, pick: Pick) -> Pick:
         """Do what triggers and waiting events ask for now, in the picked lanes; return the lanes that were changed."""
         changed = np.zeros(block.ids.size, dtype=bool)
+        pick = pick[np.isnan(self.endless[block.ids[pick]])]
         for _ in range(_CASCADE):
             t, y, v, w = block.part(pick)
             block.look_back(t, y, v)
@@ -103,7 +106,13 @@ class Events:
             pick = pick[plain]
             if not pick.size:
                 break
+        else:
+            self._give_up(block, pick)
         return np.flatnonzero(changed)
+
+    def _give_up(self, block: Any, pick: Pick) -> None:
+        block.status[pick] = Status.NOT_RESTING
+        self.endless[block.ids[pick]] = block.t[pick]
 
     # -- one lane at a time --------------------------------------------------------------------------------------
 
@@ -132,6 +141,8 @@ class Events:
             values = chosen.values if chosen.values is not None else self._values(block, pick, chosen.event)
             self._assign(block, pick, chosen.event, values)
             done = True
+        else:
+            self._give_up(block, pick)
         if not queue:
             del self.waiting[name]
         return done

@@ -34,6 +34,7 @@ __all__ = ["Fit", "Observation", "Observations", "Prior", "Priors", "Residual", 
 
 _LANES = 20_000  # of one call of the prediction function: what integrators like
 _CELLS = 65_536  # predictions of one call where derivatives are supplied: they stay in the cache
+_FEW = 64  # patients of a block that is not worth dividing
 _CURVED = 0.02  # step of the second differences, in posterior standard deviations
 
 
@@ -158,6 +159,8 @@ def individualise(
     apiece = 1 if jacobian else 1 + width if forward else 1 + 2 * width  # lanes of one patient in one call
     usual = _CELLS // max(1, len(observations.value)) if jacobian else _LANES
     size = max(1, (usual if lanes is None else lanes) // apiece)
+    if jacobian and lanes is None:  # two blocks, so that patients with few observations do not carry many empty slots
+        size = min(size, max(_FEW, -(-2 * count // 3)))
     crowd = np.argsort(observations.present.sum(axis=0), kind="stable")  # equal numbers of observations together
     parts = []
     for first in range(0, count, size):

@@ -77,7 +77,8 @@ class Leap:
             there = run.data[len(self.slow_outputs) :, places]
             count = len(nodes) - 1
             wide = np.tile(np.arange(alive.size), count)
-            begun, later = self._answer(fast.pick(wide), there.reshape(len(read), -1), found, np.tile(alive, count))
+            there = there.reshape(len(read), count * alive.size)
+            begun, later = self._answer(fast.pick(wide), there, found, np.tile(alive, count))
             given = {
                 name: interpolate(nodes, np.concatenate([first[name][None, alive], value.reshape(count, -1)]))
                 for name, value in later.items()

@@ -17,8 +17,9 @@ Matrices, 2008, chapter 10 (scaling and squaring); Paterson & Stockmeyer, SIAM J
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import factorial
 
 import numpy as np
@@ -98,12 +99,32 @@ def propagate(
     lanes = _lanes([*(entry for row in a for entry in row), *b, *start])
     if out is None:
         out = np.empty((rows, len(times), lanes))
-    spacings, which = _spacings(np.asarray(times, dtype=float))
+    spacings, which = spacings_of(np.asarray(times, dtype=float))
     for first in range(0, lanes, _TILE):
         some = slice(first, first + _TILE)
         parts = ([_cut(row, some) for row in a], _cut(b, some), _cut(start, some))
         _fill(*parts, spacings=spacings, which=which, layout=layout, out=out[:, :, some])
     return out
+
+
+def stretches(
+    a: Matrix, b: Vector, y0: Sequence[float | Array] | Array, sizes: Sequence[float], which: Sequence[int]
+) -> Iterator[tuple[slice, Array]]:
+    """Yield the states for some lanes at a time, (n, times, those lanes): at the start and after each step on the way.
+
+    The steps have the `sizes` that `which` names (see `spacings_of`). The array that comes with a slice of lanes is
+    used again for the next: it stays in the cache.
+    """
+    rows, layout = len(a), _layout(a, b)
+    start = list(y0)
+    lanes = _lanes([*(entry for row in a for entry in row), *b, *start])
+    scratch = np.empty((rows, len(which) + 1, min(lanes, _TILE)))
+    for first in range(0, lanes, _TILE):
+        some = slice(first, min(first + _TILE, lanes))
+        out = scratch[:, :, : some.stop - first]
+        parts = ([_cut(row, some) for row in a], _cut(b, some), _cut(start, some))
+        _fill(*parts, spacings=sizes, which=which, layout=layout, out=out)
+        yield some, out
 
 
 def equilibrium(a: Matrix, b: Vector) -> Array:
@@ -170,7 +191,7 @@ def _fill_one(
     shifts = [(i, place) for (i, j), place in layout.at.items() if j == rows]
     diagonal = list(enumerate(layout.diagonal))
     known: dict[int, list[float]] = {}
-    old = [float(np.ravel(value)[0]) for value in y0]
+    old = [0.0 if value is None else float(np.ravel(value)[0]) for value in y0]
     found = [old]
     for spacing in which:
         if spacing not in known:
@@ -187,7 +208,7 @@ def _fill_one(
     out[:, :, 0] = np.array(found).T
 
 
-def _spacings(times: Array) -> tuple[list[float], list[int]]:
+def spacings_of(times: Array) -> tuple[list[float], list[int]]:
     """Return the distinct spacings of the grid, those that differ by rounding as their mean, and that of each step."""
     steps = np.diff(times)
     if not steps.size:
@@ -210,21 +231,29 @@ def _cut(entries: Vector, some: slice) -> list[Entry]:
 
 
 def _layout(a: Matrix, b: Vector) -> _Layout:
+    """Return the layout of matrices that are None where these are."""
+    return _lay_out(
+        tuple(tuple(entry is not None for entry in row) for row in a), tuple(entry is not None for entry in b)
+    )
+
+
+@lru_cache(maxsize=256)
+def _lay_out(known: tuple[tuple[bool, ...], ...], shifted: tuple[bool, ...]) -> _Layout:
     """Return the layout: a state depends on each state from which a way of entries leads to it."""
-    rows = range(len(a))
-    reach = [{j for j in rows if i == j or a[i][j] is not None} for i in rows]
+    rows = range(len(known))
+    reach = [{j for j in rows if i == j or known[i][j]} for i in rows]
     for k in rows:
         for i in rows:
             if k in reach[i]:
                 reach[i] |= reach[k]
-    columns = [sorted(reach[i]) + [len(a)] * any(b[j] is not None for j in reach[i]) for i in rows]
+    columns = [sorted(reach[i]) + [len(known)] * any(shifted[j] for j in reach[i]) for i in rows]
     at: dict[tuple[int, int], int] = {}
     for i in rows:
         for j in columns[i]:
             at[i, j] = len(at)
     pieces = []
     for i in rows:
-        for k in (i, *(k for k in columns[i] if k not in (i, len(a)))):
+        for k in (i, *(k for k in columns[i] if k not in (i, len(known)))):
             begin = 0
             for end in range(1, len(columns[k]) + 1):
                 goal, right = at[i, columns[k][begin]], at[k, columns[k][begin]]
@@ -233,7 +262,7 @@ def _layout(a: Matrix, b: Vector) -> _Layout:
                     pieces.append((slice(goal, goal + length), at[i, k], slice(right, right + length), k == i))
                     begin = end
     diagonal = tuple(at[i, i] for i in rows)
-    shift = tuple(at[i, len(a)] for i in rows if (i, len(a)) in at)
+    shift = tuple(at[i, len(known)] for i in rows if (i, len(known)) in at)
     alone = tuple((i, at[i, i]) for i in rows if not any(k != i and i in reach[k] for k in reach[i]))
     return _Layout(at, diagonal, shift, tuple(pieces), alone)
 

@@ -4,7 +4,7 @@ y' = A y + b with A and b constant between stops; y(t + h) = exp(A h) y + integr
 1982 for compartments; the exponential as in `linear`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +15,8 @@ from pepr_kg.twin.codegen import compile_model
 from pepr_kg.twin.dormand_prince import Array, Pick
 from pepr_kg.twin.errors import ModelUnsupported
 from pepr_kg.twin.events import Events
-from pepr_kg.twin.lanes import Run, take
-from pepr_kg.twin.linear import propagate, propagator
+from pepr_kg.twin.lanes import take
+from pepr_kg.twin.linear import propagator, spacings_of, stretches
 from pepr_kg.twin.model import Model
 from pepr_kg.twin.schedule import Schedule
 
@@ -32,6 +32,7 @@ class _Lanes:
         self.y = y0.copy()
         self.v = list(v)
         self.settle = None
+        self.status = np.zeros(lanes, dtype=np.int8)
 
     def part(self, pick: Pick) -> tuple[Array, Array, list[Any], list[Array]]:
         """Return time, states, slots and work buffers of the picked lanes; of all lanes, the arrays themselves."""
@@ -63,83 +64,78 @@ def run_linear(
     y0: Array,
     v: list[Any],
     grid: Array,
-    kept: list[int],
+    outputs: Sequence[str],
     events: Events | None,
     schedule: Schedule | None,
-) -> Run:
-    """Return the states at `grid`, (times,) or (times, lanes), of a linear model."""
-    states, lanes = y0.shape
+) -> Array:
+    """Return outputs at `grid`, (times,) or (times, lanes), of a linear model: (outputs, times, lanes)."""
+    lanes = y0.shape[1]
     block = _Lanes(program, start, y0, v)
-    everyone = block.ids
-    end = np.full(lanes, np.max(grid[np.isfinite(grid)], initial=start))
-    run = Run(
-        np.empty((states, len(grid), lanes)),
-        np.empty((len(kept), len(grid), lanes)),
-        np.zeros(lanes, dtype=np.int8),
-        np.zeros(lanes, dtype=np.int64),
-        end,
-    )
+    compute = program.outputs(outputs)
+    data = np.empty((len(outputs), len(grid), lanes))
     system = _System(model, block)
     stop = np.full(lanes, np.inf)
 
     def act(pick: Pick, first: bool = False) -> None:
-        moved = False
+        moved = first
         if schedule is not None:
             moved |= bool(schedule.apply(block, pick).size)
+        if events is not None and first:
+            events.begin(block)
+        elif events is not None:
+            moved |= bool(events.happen(block, pick).size)
+        if schedule is not None:
+            stop[pick] = schedule.next(pick)
         if events is not None:
-            if first:
-                events.begin(block)
-            else:
-                moved |= bool(events.happen(block, pick).size)
-        if schedule is not None or events is not None:
-            stop[pick] = np.minimum(
-                schedule.next(pick) if schedule is not None else np.inf,
-                events.next(block, pick) if events is not None else np.inf,
-            )
-        if moved or first:
+            stop[pick] = np.minimum(stop[pick] if schedule is not None else np.inf, events.next(block, pick))
+        if moved:
             system.forget()
 
-    act(everyone, first=True)
+    # A step from one output to the next has the same size whatever else happens, in this lane or in others.
+    sizes, which = spacings_of(grid) if grid.ndim == 1 else ([], [])
+
+    def even(at: int) -> tuple[float, float] | None:
+        return (float(grid[at - 1]), sizes[which[at - 1]]) if at and sizes else None
+
+    act(block.ids, first=True)
     at = 0
     while at < len(grid):
-        if grid.ndim == 1 and np.all(stop == stop[0]) and np.all(block.t == block.t[0]):
-            ahead = int(np.searchsorted(grid, stop[0])) if stop[0] < np.inf else len(grid)
-            if ahead > at:
-                _leap(run, block, system, grid, at, ahead, kept)
-                at = ahead
-                continue
+        together = grid.ndim == 1 and np.all(stop == stop[0]) and np.all(block.t == block.t[0])
+        ahead = int(np.searchsorted(grid, stop[0])) if together and stop[0] < np.inf else len(grid)
+        if together and ahead > at:
+            system.advance(block.ids, np.full(lanes, grid[at]), even(at))
+            _leap(block, system, grid[at:ahead], (sizes, which[at : ahead - 1]), compute, data[:, at:ahead])
+            at = ahead
+            continue
         goal = grid[at] if grid.ndim == 2 else np.full(lanes, grid[at])
         inside = np.isfinite(goal)
         while (due := np.flatnonzero((stop <= goal) & inside)).size:
             system.advance(due, stop[due])
             act(due)
         moving = np.flatnonzero(inside)
-        system.advance(moving, goal[moving])
-        run.y[:, at] = block.y
-        for row, slot in enumerate(kept):
-            run.d[row, at] = block.v[slot]
+        system.advance(moving, goal[moving], even(at))
+        compute(block.t, block.y, block.v, data[:, at])
         at += 1
-    return run
+    return data
 
 
-def _leap(run: Run, block: _Lanes, system: "_System", grid: Array, at: int, ahead: int, kept: list[int]) -> None:
-    """Write all outputs up to the next stop, which all lanes share."""
-    now = float(block.t[0])
-    matrix, shift = system.parts()
-    if grid[at] == now:
-        propagate(matrix, shift, block.y, grid[at:ahead], run.y[:, at:ahead])
-    else:
-        run.y[:, at:ahead] = propagate(matrix, shift, block.y, np.concatenate([[now], grid[at:ahead]]))[:, 1:]
-    block.y = run.y[:, ahead - 1].copy()
-    block.t[:] = grid[ahead - 1]
-    for row, slot in enumerate(kept):
-        run.d[row, at:ahead] = block.v[slot]
+def _leap(
+    block: _Lanes, system: "_System", times: Array, steps: tuple[list[float], list[int]], compute: Callable[..., Any],
+    data: Array,
+) -> None:  # fmt: skip
+    """Fill `data` (outputs, times, lanes) from the first time, where all lanes are, to the last before a stop."""
+    clock = times[:, None]
+    for some, states in stretches(*system.parts(), block.y, *steps):
+        slots = [slot[some] if isinstance(slot, np.ndarray) else slot for slot in block.v]
+        compute(clock, states, slots, data[:, :, some])
+        block.y[:, some] = states[:, -1]
+    block.t[:] = times[-1]
 
 
 @lru_cache(maxsize=64)
 def _coefficients(model: Model) -> tuple[Callable[..., Any], int]:
-    """Return the function (t, y, v) that gives the entries of A, row by row, then of b (None: always zero), and how many
-    states there are. Raises `ModelUnsupported` where the model is not linear."""
+    """Return the function (t, y, v) that gives the entries of A, row by row, then of b (None: always zero), and how
+    many states there are. Raises `ModelUnsupported` where the model is not linear."""
     system = linear_system(model)
     if system is None:
         detail = {
@@ -182,10 +178,12 @@ class _System:
             self._known = [flat[at * count : (at + 1) * count] for at in range(count)], flat[count * count :]
         return self._known
 
-    def advance(self, pick: Pick, goal: Array) -> None:
-        """Bring the picked lanes to their times `goal`."""
+    def advance(self, pick: Pick, goal: Array, even: tuple[float, float] | None = None) -> None:
+        """Bring the picked lanes to their times `goal`; `even`: an output time and the step from there to the next."""
         block = self._block
         span = goal - block.t[pick]
+        if even is not None:
+            span = np.where(block.t[pick] == even[0], even[1], span)
         if not span.any():
             block.t[pick] = goal
             return
@@ -198,11 +196,11 @@ class _System:
             a, b = self.parts()
             matrix, shift = propagator([take(row, pick) for row in a], take(b, pick), span)
         y = block.y[:, pick]
-        for row, entries in enumerate(matrix):
-            total = np.zeros(pick.size)
-            for entry, old in zip(entries, y, strict=True):
-                if entry is not None:
-                    total += entry * old
+        for row, entries in enumerate(matrix):  # in the order in which `linear` adds them up
+            total = entries[row] * y[row]
+            for column, entry in enumerate(entries):
+                if entry is not None and column != row:
+                    total += entry * y[column]
             if shift[row] is not None:
                 total += shift[row]
             block.y[row, pick] = total

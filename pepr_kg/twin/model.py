@@ -130,7 +130,13 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model in core form (see the module). Frozen; equal files have equal `digest`s (SHA-256 of the bytes)."""
+    """A model in core form (see the module). Frozen; equal files have equal `digest`s (SHA-256 of the bytes).
+
+    >>> from pepr_kg.twin import load_model
+    >>> model = load_model("pk2-oral")
+    >>> model.states, model.time_unit, model.variable("CL").unit
+    (('amount_gut', 'amount_central', 'amount_peripheral'), 'h', 'L/h')
+    """
 
     name: str
     title: str

@@ -241,6 +241,17 @@ class Likelihood:
             self.proportional[:, lanes], self.plain,
         )  # fmt: skip
 
+    def trim(self) -> "Likelihood":
+        """Return the likelihood without the empty slots that all lanes have at their end."""
+        filled = np.flatnonzero(self.present.any(axis=1))
+        slots = int(filled[-1]) + 1 if filled.size else 0
+        if slots == len(self.value):
+            return self
+        return Likelihood(
+            self.value[:slots], self.present[:slots], self.censored[:slots], self.additive[:slots],
+            self.proportional[:slots], self.plain,
+        )  # fmt: skip
+
     def score(self, predicted: Array) -> Score:
         """Return loss, slope and curvature of predictions (m, L); 0 in empty slots, NaN where a prediction is.
 

@@ -65,10 +65,12 @@ class Posterior:
     slots: int | None = None  # that the prediction function returns, where the likelihood needs the first of them only
 
     def take(self, lanes: Indices) -> "Posterior":
-        """Return the posterior of these lanes."""
+        """Return the posterior of these lanes, with as many slots as they need."""
+        likelihood = self.likelihood.take(lanes)
+        slots = len(likelihood.value) if self.slots is None else self.slots
         return replace(
             self, base=self.base[:, lanes], mean=self.mean[:, lanes], precision=self.precision[:, :, lanes],
-            likelihood=self.likelihood.take(lanes), patient=self.patient[lanes],
+            likelihood=likelihood.trim(), patient=self.patient[lanes], slots=slots,
         )  # fmt: skip
 
     def natural(self, x: Array) -> Array:

@@ -41,7 +41,13 @@ class Result:
     """Trajectories of the outputs asked for.
 
     `data` is (outputs, times, lanes), a lane being (patient, scenario, sample), the last fastest; NaN stands only
-    where `status` is not 0. `method` says how it was computed. `steps` counts the solver's steps.
+    where `status` (lanes,) is not 0. `ended` (lanes,) is the time until which there are values, `steps` (lanes,) counts
+    the solver's steps, `method` says how it was computed.
+
+    >>> from pepr_kg.twin import evaluate, load_model
+    >>> result = evaluate(load_model("pk2-oral"), {"CL": [3.0, 6.0]}, times=[0.0, 12.0], outputs=["conc_central"])
+    >>> result.shape, result.values("conc_central").shape, result.unit("conc_central"), result.method
+    ((2, 1, 1), (2, 1, 1, 2), 'mg/L', 'linear')
     """
 
     model: Model

@@ -6,6 +6,7 @@ formulas or constraints, `rateof` replaces rates, `assembly` orders and freezes 
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from pepr_kg.twin.algebraic import solve_constraints
@@ -48,6 +49,7 @@ def read_model(
         raise ModelUnreadable(model=shown, detail=two("it holds no model", "il ne contient aucun modèle"))
     flat = flatten(document, folder)
     sbml = read_sbml(flat.model, document.level, document.version, shown)
+    sbml = replace(sbml, name=name or sbml.name or shown)
     system = make_system(sbml)
     settle_fast(system)
     solve_constraints(system, sbml)
@@ -55,4 +57,4 @@ def read_model(
     digest = hashlib.sha256(data)
     for more in flat.files:
         digest.update(more)
-    return assemble(system, sbml, name or sbml.name or shown, digest.hexdigest(), source)
+    return assemble(system, sbml, sbml.name, digest.hexdigest(), source)

@@ -416,6 +416,6 @@ _LOOP = """def integrate(t, y, v, grid, rtol, atol, max_steps, max_step, stiff_a
         t = goal
         if error > 1e-10: h = h * min(6.0, 0.9 * error ** -0.2)
         else: h = h * 6.0
-        if theta < 1.0: h = h * 0.03
+        if theta < 1.0 and flips == 0: h = h * 0.03
     return 0, steps, t
 """

@@ -28,6 +28,7 @@ METHODS = ("closed form", "linear", "explicit", "stiff", "scalar")
 _STIFF_AFTER = (
     15  # steps in a row held by stability before the stiff solver takes a lane over (Hairer & Wanner 1996, IV.2)
 )
+_TILE = 2048  # lanes of a closed form at a time
 _CHUNK = 1 << 20  # values of outputs computed at a time
 
 
@@ -59,6 +60,7 @@ class Task:
     keys: npt.NDArray[np.intp]
     allow_undefined: bool
     jit: bool
+    alone: bool = False  # the whole evaluation is one lane: a block of one lane is solved as the others are
 
     def split(self, size: int) -> Iterator["Task"]:
         """Yield the task in blocks of at most `size` lanes."""
@@ -95,14 +97,40 @@ def solve(task: Task) -> Part:
     program = compile_model(task.model)
     _refuse_method(task, program)
     y0, v = _start(task, program)
-    run, method = _run(task, program, y0, v, task.method or _choose(task, program))
-    data = _outputs(task, program, v, run)
-    status = run.status.copy()
-    if not task.allow_undefined:
+    method = task.method or _choose(task, program)
+    if method in ("closed form", "linear"):
+        events, schedule = _events(task, program), _schedule(task, program)
+        if method == "linear":
+            data = run_linear(task.model, program, task.start, y0, v, task.grid, task.outputs, events, schedule)
+        else:
+            data = _read_off(task, program, y0, v)
+        status, steps = np.zeros(task.lanes, dtype=np.int8), np.zeros(task.lanes, dtype=np.int64)
+        ended = np.full(task.lanes, np.max(task.grid, where=np.isfinite(task.grid), initial=task.start))
+        if events is not None and not np.isnan(events.endless).all():
+            lost = np.flatnonzero(~np.isnan(events.endless))
+            status[lost], ended[lost] = Status.NOT_RESTING, events.endless[lost]
+            grid = task.grid[:, None] if task.grid.ndim == 1 else task.grid[:, lost]
+            data[:, :, lost] = np.where(grid < ended[lost], data[:, :, lost], np.nan)
+    else:
+        run, method = _run(task, program, y0, v, method)
+        data, status, steps, ended = _outputs(task, program, v, run), run.status.copy(), run.steps, run.ended
+    if not task.allow_undefined and not np.isfinite(np.sum(data)):
         wanted = np.isfinite(task.grid) if task.grid.ndim == 2 else np.True_
         undefined = np.any(~np.isfinite(data) & wanted, axis=(0, 1))
         status[undefined & (status == Status.DONE)] = Status.NOT_FINITE
-    return Part(data, status, run.ended, run.steps, method)
+    return Part(data, status, ended, steps, method)
+
+
+def _read_off(task: Task, program: Any, y0: Array, v: list[Any]) -> Array:
+    """Return the outputs of a model without states, (outputs, times, lanes), some lanes at a time for the cache."""
+    compute = program.outputs(task.outputs)
+    data = np.empty((len(task.outputs), len(task.grid), task.lanes))
+    for first in range(0, task.lanes, _TILE):
+        some = slice(first, first + _TILE)
+        slots = [slot[some] if isinstance(slot, np.ndarray) else slot for slot in v]
+        grid = task.grid[:, None] if task.grid.ndim == 1 else task.grid[:, some]
+        compute(grid, y0[:, None, some], slots, data[:, :, some])
+    return data
 
 
 def _refuse_method(task: Task, program: Any) -> None:
@@ -144,19 +172,7 @@ def core_of(model: Model, symbol: str) -> str:
 
 
 def _run(task: Task, program: Any, y0: Array, v: list[Any], method: str) -> tuple[Run, str]:
-    """Solve the states by a method; return the method that it came to."""
-    schedule = _schedule(task, program)
-    kept = kept_slots(program, schedule, task.outputs)
-    if method == "closed form":
-        shape = (len(y0), len(task.grid), task.lanes)
-        end = np.full(task.lanes, np.max(task.grid[np.isfinite(task.grid)]))
-        zero = np.zeros(task.lanes, dtype=np.int64)
-        nothing_changes = np.empty((0, *shape[1:]))
-        return Run(np.broadcast_to(y0[:, None, :], shape), nothing_changes, zero.astype(np.int8), zero, end), method
-    if method == "linear":
-        return run_linear(
-            task.model, program, task.start, y0, v, task.grid, kept, _events(task, program), schedule
-        ), method
+    """Integrate the states by a method; return the method that it came to."""
     if method == "scalar" and not task.entries:
         control = replace(task.control, stiff_after=_STIFF_AFTER) if task.method is None else task.control
         found = run_scalar(task.model, task.start, y0, v, task.grid, control, jit=task.jit)
@@ -179,8 +195,8 @@ def _choose(task: Task, program: Any) -> str:
         return "linear"
     if kind == "stiff":
         return "stiff"
-    alone = task.lanes == 1 or task.jit
-    return "scalar" if alone and task.grid.ndim == 1 and not task.entries and able(task.model) else "explicit"
+    plain = task.grid.ndim == 1 and not task.entries and able(task.model)
+    return "scalar" if (task.alone or task.jit) and plain else "explicit"
 
 
 def _integrate(task: Task, program: Any, y0: Array, v: list[Any], method: str) -> tuple[Run, str]:

@@ -20,6 +20,7 @@ class Status(IntEnum):
     NOT_CONSERVED = 7
     NOT_FITTED = 8
     NOT_COUPLED = 9
+    NOT_RESTING = 10
     STIFF = 100  # given up by the explicit solver; nobody sees it, the stiff solver takes the lane over
     RUNNING = 101
 
@@ -65,6 +66,10 @@ _SENTENCES = {
     Status.NOT_COUPLED: {
         "en": "The exchange between the models did not settle: shorten the interval or loosen the tolerance.",
         "fr": "L’échange entre les modèles ne s’est pas stabilisé : réduisez l’intervalle ou relâchez la tolérance.",
+    },
+    Status.NOT_RESTING: {
+        "en": "Events set one another off without end at one instant.",
+        "fr": "Des évènements se déclenchent sans fin les uns les autres au même instant.",
     },
     Status.STIFF: {"en": "Stiff: taken over by the stiff solver.", "fr": "Raide : repris par le solveur raide."},
     Status.RUNNING: {"en": "Not finished.", "fr": "Inachevé."},

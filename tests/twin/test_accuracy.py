@@ -68,7 +68,7 @@ def spread(typical: float, seed: int, lanes: int = 4) -> Array:
 
 
 @cache
-def problem(name: str) -> Problem:
+def problem(name: str) -> Problem:  # noqa: PLR0911
     grid = np.linspace(0.0, SPANS.get(name, 1.0), POINTS.get(name, 41))
     both, values = ("explicit", "stiff"), VALUES[name]
     match name:
@@ -96,8 +96,14 @@ def problem(name: str) -> Problem:
 
 
 VALUES: Mapping[str, Mapping[str, float | Array]] = {
-    "pk2-oral": {"CL": spread(5.0, 1), "V1": spread(35.0, 2), "ka": spread(0.9, 3), "dose": 100.0, "tau_h": 12.0,
-                 "n_doses": 4.0},
+    "pk2-oral": {
+        "CL": spread(5.0, 1),
+        "V1": spread(35.0, 2),
+        "ka": spread(0.9, 3),
+        "dose": 100.0,
+        "tau_h": 12.0,
+        "n_doses": 4.0,
+    },
     "warfarin-pkpd": {"CL": spread(0.13, 4), "ka": spread(0.9, 5), "kout": spread(0.055, 6), "dose": 100.0},
     "lv-windkessel": {"Emax": spread(2.0, 7), "Rp": spread(1.0, 8), "HR": spread(72.0, 9)},
     "hodgkin-huxley": {"I_uA_per_cm2": np.array([8.0, 10.0, 14.0]), "g_Na": np.array([120.0, 110.0, 130.0])},
@@ -109,9 +115,19 @@ VALUES: Mapping[str, Mapping[str, float | Array]] = {
     "stiff van der Pol": {"mu": np.array([900.0, 1000.0])},
     "ball": {"x": np.array([1.0, 1.3, 0.7])},
     "Robertson": {"k1": spread(0.04, 13)},
-}  # fmt: skip
-SPANS = {"pk2-oral": 60.0, "warfarin-pkpd": 144.0, "lv-windkessel": 4.0, "hodgkin-huxley": 30.0, "two-scale-linear": 5.0,
-         "two-scale-slow": 10.0, "logistic": 60.0, "van der Pol": 20.0, "stiff van der Pol": 1200.0, "ball": 2.0}  # fmt: skip
+}
+SPANS = {
+    "pk2-oral": 60.0,
+    "warfarin-pkpd": 144.0,
+    "lv-windkessel": 4.0,
+    "hodgkin-huxley": 30.0,
+    "two-scale-linear": 5.0,
+    "two-scale-slow": 10.0,
+    "logistic": 60.0,
+    "van der Pol": 20.0,
+    "stiff van der Pol": 1200.0,
+    "ball": 2.0,
+}
 POINTS = {"lv-windkessel": 81, "hodgkin-huxley": 61, "logistic": 61, "van der Pol": 81}
 NAMES = tuple(VALUES)
 
@@ -175,8 +191,15 @@ def test_a_lane_alone_has_the_accuracy_of_a_lane_among_others() -> None:
 def test_a_beat_is_never_leapt_over() -> None:
     """With all valves shut the rates are so smooth that a step may reach over the whole ejection."""
     period = 60 / 104.35004919248348
-    values = {"Emax": 0.6465322872373901, "HR": 60 / period, "Rp": 1.4989917091984466, "SBV": 534.3958237896029,
-              "Vlv": 151.15027176, "Va": 90.72607577, "Vv": 532.51947626}  # fmt: skip
+    values = {
+        "Emax": 0.6465322872373901,
+        "HR": 60 / period,
+        "Rp": 1.4989917091984466,
+        "SBV": 534.3958237896029,
+        "Vlv": 151.15027176,
+        "Va": 90.72607577,
+        "Vv": 532.51947626,
+    }
     for method in METHODS:
         for rtol in (1e-4, 1e-6, 1e-8):
             found = evaluate(

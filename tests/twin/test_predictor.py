@@ -9,7 +9,8 @@ import pytest
 
 from pepr_kg.twin import Dose, evaluate, load_model, read_cohort
 from pepr_kg.twin.algebra import Array
-from pepr_kg.twin.closed_form import ClosedForm, gradient, inline, merge
+from pepr_kg.twin.builtin import builtin
+from pepr_kg.twin.closed_form import gradient, inline, merge
 from pepr_kg.twin.errors import BadTimes, BadValue, EmptyCohort, MissingValue, UnknownSymbol, UnknownVariable
 from pepr_kg.twin.expression import Expr, call, number, power, symbol
 from pepr_kg.twin.expression import evaluate as value_of
@@ -55,8 +56,8 @@ def expected(model: Model, data: Observations, theta: Mapping[str, Array], **oth
 @pytest.mark.parametrize(
     ("name", "variables", "parameters", "inputs"),
     [
-        ("disease-course", OUTCOMES, {"xi": [0.1, -0.4], "tau_a": [71.0, 80.0], "s0": [0.3, -1.0], "s1": [0.0, 1.0]}, {}),
-        ("theophylline", ("conc", "cmax"), {"b_lCl": [0.1, -0.2], "b_lka": [0.5, -0.5]}, {"dose_mg_per_kg": [3.0, 5.0]}),
+        ("disease-course", OUTCOMES, {"xi": [0.1, -0.4], "tau_a": [71.0, 80.0], "s0": [0.3, -1.0]}, {}),
+        ("theophylline", ("conc", "cmax"), {"b_lCl": [0.1, -0.2], "b_lka": [0.5, -0.5]}, {"dose_mg_per_kg": [3, 5]}),
         ("pk2-oral", ("conc_central", "amount_gut"), {"CL": [4.0, 6.0], "ka": [0.5, 1.5]}, {"dose": [100.0, 300.0]}),
         ("warfarin-pkpd", ("conc", "pca"), {"CL": [0.1, 0.2], "Emax": [0.9, 0.5]}, {"dose": [80.0, 120.0]}),
     ],
@@ -85,7 +86,7 @@ def test_predictions_are_what_evaluate_gives(
     [
         ("disease-course", OUTCOMES, {"xi": 0.3, "tau_a": 75.0, "s0": 0.5, "s1": -0.5}, {}),
         ("disease-course", ("psi", "MMSE"), {"xi": 0.3, "tau_a": 75.0}, {"s0": 1.0}),
-        ("theophylline", ("conc", "cmax", "auc_inf"), {"lke": -2.5, "b_lka": 0.1, "lCl": -3.0}, {"dose_mg_per_kg": 4.0}),
+        ("theophylline", ("conc", "cmax", "auc_inf"), {"lke": -2.5, "b_lka": 0.1, "lCl": -3}, {"dose_mg_per_kg": 4}),
     ],
 )  # fmt: skip
 def test_derivatives_are_those_of_the_predictions(
@@ -166,7 +167,6 @@ def test_a_derivative_without_a_value_is_replaced_by_a_difference() -> None:
     model = small({"y": call("power", Expr("time"), symbol("x"))}, {"x": number(2.0)})
     data = Observations.from_rows([Observation("p", 0.0, "y", 0.0), Observation("p", 2.0, "y", 1.0)])
     predict = predictor(model, data, ["x"])
-    assert isinstance(predict.run, ClosedForm)
     assert predict.jacobian is not None
     found, slopes = predict.jacobian(np.array([[3.0]]), np.array([0]))
     assert found.ravel().tolist() == [0.0, 8.0]
@@ -249,8 +249,6 @@ def test_theophylline_is_refitted_through_its_model(shared: Path) -> None:
     effects = [Effect("lCl", -3.2), Effect("lka", 0.5), Effect("lke", -2.5, random=False)]
     model = load_model("theophylline")
     predict = predictor(model, data, [effect.symbol for effect in effects], inputs=inputs)
-    from pepr_kg.twin.builtin import builtin
-
     known = builtin("theophylline")
     found = fit_population(predict, data, effects, known.residuals(model), known.priors(model).covariance, nodes=15)
     assert found.status is Status.DONE

@@ -78,7 +78,7 @@ def test_it_steps_as_the_lanes_do(make: Callable[[], Model]) -> None:
     program = compile_model(model)
     y, v = program.start({}, 1)
     stepper = DormandPrince(program, len(program.states), len(program.modes), program.buffers, 1)
-    lanes = Block(program, stepper, 0.0, y, v, grid, control).run()
+    lanes = Block(program, stepper, 0.0, y, v, grid, control, []).run()
     found = run(model, grid, control=control)
     assert abs(int(found.steps[0]) - int(lanes.steps[0])) <= 3
     size = np.max(np.abs(lanes.y), axis=1, keepdims=True)
