@@ -418,6 +418,8 @@ class Program:
                 v[slot] = np.zeros(lanes, dtype=float if int(name[5:]) in self._wide else bool)
             elif name.startswith("delay:"):
                 v[slot] = np.zeros(lanes)
+            elif name not in self.discretes and isinstance(known := found.get(name, np.nan), float):
+                v[slot] = known
             else:
                 value = np.asarray(found.get(name, np.nan), dtype=float)
                 wide = name in self.discretes or value.ndim

@@ -134,6 +134,8 @@ def _count(model: Model, given: Mapping[str, Given], patients: Sequence[object] 
 
 def _numbers(model: Model, variable: Variable, raw: Given, keys: tuple[str, ...]) -> float | Array:
     """Return a float, or an array (patients,), from what was given; texts of a category become their codes."""
+    if isinstance(raw, float) and not variable.codes and math.isfinite(raw):
+        return float(raw)
     items = np.asarray(raw)
     if items.ndim > 1 or (items.ndim == 1 and items.size not in (1, len(keys))):
         raise BadValue(
@@ -199,6 +201,8 @@ def _refuse_code(model: Model, variable: Variable, item: object, patient: str) -
 
 def _check_bounds(model: Model, variable: Variable, number: float | Array, keys: tuple[str, ...]) -> None:
     low, high = variable.bounds
+    if isinstance(number, float) and low < number <= high:
+        return
     items = np.atleast_1d(number)
     bad = (items < low) | (items > high) | ((items == low) & variable.open_below)
     for at in np.flatnonzero(bad):

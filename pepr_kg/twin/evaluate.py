@@ -178,6 +178,8 @@ def _read_patients(
 def _read_times(model: Model, times: Sequence[float] | Array, start: float, shape: tuple[int, int, int]) -> Array:
     """Return the output times, (times,) or (times, lanes); NaN at a patient's end becomes +inf."""
     grid = np.array(times, dtype=float, ndmin=1)
+    if grid.ndim == 1 and grid.size and grid[0] >= start and grid[-1] < np.inf and (grid[1:] >= grid[:-1]).all():
+        return grid  # the usual case at once; what is wrong with any other is looked for below
 
     def refuse(en: str, fr: str) -> None:
         raise BadTimes(model=model.name, detail={"en": en, "fr": fr})
@@ -385,9 +387,9 @@ def valid_lanes(model: Model, values: Mapping[str, Value], lanes: int, start: fl
 
 def _lane_keys(model: Model, cohort: Cohort, shape: tuple[int, int, int]) -> npt.NDArray[np.intp]:
     """Return what the luck of each lane hangs on: the patient's key, not its place in the cohort."""
-    inside = np.arange(shape[1] * shape[2])
     if len(model.events) < 2:  # nothing is drawn
-        return np.tile(inside, shape[0])
+        return np.arange(math.prod(shape))
+    inside = np.arange(shape[1] * shape[2])
     own = np.array([zlib.crc32(key.encode()) for key in cohort.patients], dtype=np.intp)
     return np.asarray((own[:, None] << 30) + inside).reshape(-1)
 
@@ -397,7 +399,8 @@ def _stricter(model: Model, grid: Array, start: float, rtol: float, method: str 
     kind = form(model)
     if method in ("closed form", "linear") or (method is None and kind in ("closed form", "linear")):
         return 1.0
-    span = float(np.max(grid[np.isfinite(grid)], initial=start)) - start
+    last = grid[-1] if grid.ndim == 1 else np.max(grid, where=np.isfinite(grid), initial=start)
+    span = float(last) - start
     stiff = method == "stiff" or kind == "stiff" or bool(model.algebraic)
     return local_tolerance(model, span, rtol, stiff=stiff) / rtol
 

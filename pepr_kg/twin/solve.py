@@ -105,7 +105,9 @@ def solve(task: Task) -> Part:
         else:
             data = _read_off(task, program, y0, v)
         status, steps = np.zeros(task.lanes, dtype=np.int8), np.zeros(task.lanes, dtype=np.int64)
-        ended = np.full(task.lanes, np.max(task.grid, where=np.isfinite(task.grid), initial=task.start))
+        ended = np.full(task.lanes, task.grid[-1])
+        if task.grid.ndim == 2:
+            ended = np.max(task.grid, axis=0, where=np.isfinite(task.grid), initial=task.start)
         if events is not None and not np.isnan(events.endless).all():
             lost = np.flatnonzero(~np.isnan(events.endless))
             status[lost], ended[lost] = Status.NOT_RESTING, events.endless[lost]
