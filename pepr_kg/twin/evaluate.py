@@ -343,7 +343,8 @@ def _timed(
 
 def check_doses(model: Model, doses: Iterable[Dose], patients: Sequence[str], start: float) -> None:
     """Raise `BadValue` or `UnknownSymbol` for a dose that cannot be given, or two that contradict each other."""
-    index = {key: at for at, key in enumerate(patients)}
+    doses = tuple(doses)
+    index = {key: at for at, key in enumerate(patients)} if doses else {}
     seen: dict[tuple[str, str, float], float] = {}
     for dose in doses:
         _check_dose(model, dose, index, seen, start)

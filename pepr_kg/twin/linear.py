@@ -36,7 +36,9 @@ _TAYLOR = [1.0 / factorial(k) for k in range(17)]
 _NEAR = 0.7  # norm up to which the polynomial is exact to rounding: 0.7^16 / 17! < 1e-17
 _LAST = 3  # squarings done on E itself: after them a mode that has decayed is accurate relative to its own size
 _FEW = 0.25  # share of lanes below which they are taken out to be squared, and put back
-_TILE = 2048  # lanes worked on at a time, so that everything stays in a processor's second cache
+_STEPS = 12  # steps worked on at a time, for the same reason
+_KNOWN = 4  # propagators kept at a time where many spacings differ
+_TILE = 5000  # lanes worked on at a time, so that everything stays in a processor's second cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +105,36 @@ def propagate(
     for first in range(0, lanes, _TILE):
         some = slice(first, first + _TILE)
         parts = ([_cut(row, some) for row in a], _cut(b, some), _cut(start, some))
-        _fill(*parts, spacings=spacings, which=which, layout=layout, out=out[:, :, some])
+        _fill(*parts, {}, spacings=spacings, which=which, layout=layout, out=out[:, :, some])
     return out
 
 
 def stretches(
     a: Matrix, b: Vector, y0: Sequence[float | Array] | Array, sizes: Sequence[float], which: Sequence[int]
-) -> Iterator[tuple[slice, Array]]:
-    """Yield the states for some lanes at a time, (n, times, those lanes): at the start and after each step on the way.
+) -> Iterator[tuple[slice, slice, Array]]:
+    """Yield the states for some lanes and some steps at a time, (n, those steps, those lanes).
 
-    The steps have the `sizes` that `which` names (see `spacings_of`). The array that comes with a slice of lanes is
-    used again for the next: it stays in the cache.
+    The steps have the `sizes` that `which` names (see `spacings_of`); number 0 is the start. The array that comes with
+    the two slices, of steps and of lanes, is used again for the next: it stays in the cache.
     """
     rows, layout = len(a), _layout(a, b)
     start = list(y0)
     lanes = _lanes([*(entry for row in a for entry in row), *b, *start])
-    scratch = np.empty((rows, len(which) + 1, min(lanes, _TILE)))
+    length = _STEPS if lanes > 1 else max(len(which), 1)
+    scratch = np.empty((rows, min(length, len(which)) + 1, min(lanes, _TILE)))
     for first in range(0, lanes, _TILE):
         some = slice(first, min(first + _TILE, lanes))
-        out = scratch[:, :, : some.stop - first]
-        parts = ([_cut(row, some) for row in a], _cut(b, some), _cut(start, some))
-        _fill(*parts, spacings=sizes, which=which, layout=layout, out=out)
-        yield some, out
+        state: Vector = _cut(start, some)
+        matrix, shift, known = [_cut(row, some) for row in a], _cut(b, some), dict[int, list[Array]]()
+        for begin in range(0, max(len(which), 1), length):
+            part = which[begin : begin + length]
+            out = scratch[:, : len(part) + 1, : some.stop - first]
+            _fill(matrix, shift, state, known, spacings=sizes, which=part, layout=layout, out=out)
+            state = [row.copy() for row in out[:, -1]]
+            fresh = 0 if begin == 0 else 1  # the first of a later piece is the last of the piece before
+            yield slice(begin + fresh, begin + len(part) + 1), some, out[:, fresh:]
+            if len(known) > _KNOWN:
+                known.clear()
 
 
 def equilibrium(a: Matrix, b: Vector) -> Array:
@@ -148,9 +158,17 @@ def equilibrium(a: Matrix, b: Vector) -> Array:
 
 
 def _fill(
-    a: Matrix, b: Vector, y0: Vector, *, spacings: Sequence[float], which: Sequence[int], layout: _Layout, out: Array
+    a: Matrix,
+    b: Vector,
+    y0: Vector,
+    known: dict[int, list[Array]],
+    *,
+    spacings: Sequence[float],
+    which: Sequence[int],
+    layout: _Layout,
+    out: Array,
 ) -> None:
-    """Fill `out` (n, times, lanes of a tile)."""
+    """Fill `out` (n, times, lanes of a tile); `known` are the propagators made so far, by the number of the spacing."""
     rows, _, lanes = out.shape
     if lanes == 1:
         _fill_one(a, b, y0, spacings=spacings, which=which, layout=layout, out=out)
@@ -162,7 +180,6 @@ def _fill(
     shifts = [(i, place) for (i, j), place in layout.at.items() if j == rows]
     multiply, add = np.multiply, np.add
     left = Counter(which)
-    known: dict[int, list[Array]] = {}
     old = list(out[:, 0])
     with np.errstate(all="ignore"):
         for at, spacing in enumerate(which, 1):
@@ -178,7 +195,7 @@ def _fill(
                 add(new[i], full[place], new[i])
             old = new
             left[spacing] -= 1
-            if not left[spacing]:
+            if not left[spacing] and len(known) > _KNOWN:
                 del known[spacing]
 
 

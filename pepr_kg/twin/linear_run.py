@@ -120,16 +120,20 @@ def run_linear(
 
 
 def _leap(
-    block: _Lanes, system: "_System", times: Array, steps: tuple[list[float], list[int]], compute: Callable[..., Any],
+    block: _Lanes,
+    system: "_System",
+    times: Array,
+    steps: tuple[list[float], list[int]],
+    compute: Callable[..., Any],
     data: Array,
-) -> None:  # fmt: skip
+) -> None:
     """Fill `data` (outputs, times, lanes) from the first time, where all lanes are, to the last before a stop."""
-    clock = times[:, None]
-    for some, states in stretches(*system.parts(), block.y, *steps):
+    clock, last = times[:, None], np.empty_like(block.y)
+    for part, some, states in stretches(*system.parts(), block.y, *steps):
         slots = [slot[some] if isinstance(slot, np.ndarray) else slot for slot in block.v]
-        compute(clock, states, slots, data[:, :, some])
-        block.y[:, some] = states[:, -1]
-    block.t[:] = times[-1]
+        compute(clock[part], states, slots, data[:, part, some])
+        last[:, some] = states[:, -1]
+    block.y, block.t[:] = last, times[-1]
 
 
 @lru_cache(maxsize=64)

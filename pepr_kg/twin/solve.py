@@ -32,6 +32,11 @@ _TILE = 2048  # lanes of a closed form at a time
 _CHUNK = 1 << 20  # values of outputs computed at a time
 
 
+# An array of 31 MB that is freed at once, never touched: glibc then keeps what blocks of lanes free, and does not ask the
+# kernel for the same pages again for each block (its threshold grows with the largest array freed; mallopt(3)).
+del (_kept := [np.empty(31 << 17)])[:]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Something done at a known time: `action` (see `schedule`) with `amount` on `symbol`, in the lanes named."""
