@@ -34,6 +34,7 @@ _PEAK = 1e-3  # below this share of its own peak a state counts as small
 _RESTART = 0.03
 _LOOK = 500  # steps, after which the Jacobian is looked at: does stability hold the steps?
 _TIRED = 50  # flips of a mode in a row, without any way made, after which a lane is taken to slide along the border
+_SHORT = 0.3  # of the longest step of a lane
 _EASY = 0.01  # a step with less than this share of the error allowed may be far too long to see a mode come and go
 _FLOOR = 1e-13  # below this share of the largest state's peak it counts as zero
 
@@ -79,7 +80,7 @@ class Control:
 class Run:
     """What came out: `y` (states, times, lanes), `d` (slots kept, times, lanes), `status`, `steps`, `ended` (lanes,).
 
-    A lane that failed has NaN from its last good time (`ended`) on.
+    What a lane that failed has after its last good time (`ended`) means nothing.
     """
 
     y: Array
@@ -125,6 +126,7 @@ class Block:
         self.steps = np.zeros(lanes, dtype=np.int64)
         self.status = np.full(lanes, Status.RUNNING, dtype=np.int8)
         self.flips = np.zeros(lanes, dtype=np.int64)
+        self.widest = np.zeros(lanes)
         self.stiffness = np.zeros(lanes, dtype=np.int64)
         self.next_out = np.zeros(lanes, dtype=np.intp)
         self.due = np.zeros(lanes)
@@ -135,8 +137,8 @@ class Block:
         self.kept = kept
         count = len(grid)
         self.run_ = Run(
-            np.full((states, count, lanes), np.nan),
-            np.full((len(self.kept), count, lanes), np.nan),
+            np.empty((states, count, lanes)),
+            np.empty((len(self.kept), count, lanes)),
             np.zeros(lanes, dtype=np.int8),
             np.zeros(lanes, dtype=np.int64),
             np.full(lanes, float(t0)),
@@ -310,10 +312,13 @@ class Block:
         if len(self.stepper.guards):
             tired = self.flips >= _TIRED
             crossed = np.any(self.stepper.dips < 0, axis=0) & accept
-            # A step without any error may be long enough for a mode to come and go between the stages.
-            easy = sample_guards(self, np.flatnonzero(accept & ~crossed & (error < _EASY)), h, True)
+            # A step without any error may be long enough for a mode to come and go between the stages; one that is
+            # short beside others of its lane, as behind a crossing, is not.
+            long = (error < _EASY) & (h > _SHORT * self.widest)
+            np.maximum(self.widest, h, out=self.widest, where=accept)
+            easy = sample_guards(self, np.flatnonzero(accept & ~crossed & long), h, True)
             if self.stepper.dips is self.stepper.guards:  # this stepper does not look at them within a step
-                hard = sample_guards(self, np.flatnonzero(accept & ~crossed & ~(error < _EASY)), h, False)
+                hard = sample_guards(self, np.flatnonzero(accept & ~crossed & ~long), h, False)
                 crossed[hard] = True
             for pick, fine in ((np.flatnonzero(crossed & ~tired), False), (easy[~tired[easy]], True)):
                 if pick.size:
@@ -499,7 +504,20 @@ class Block:
         self.run_.steps[ids] = self.steps[gone]
         self.run_.ended[ids] = self.t[gone]
         keep = np.flatnonzero(running)
-        for name in ("ids", "t", "h", "steps", "status", "flips", "stiffness", "next_out", "due", "stop", "end"):
+        for name in (
+            "ids",
+            "t",
+            "h",
+            "steps",
+            "status",
+            "flips",
+            "widest",
+            "stiffness",
+            "next_out",
+            "due",
+            "stop",
+            "end",
+        ):
             setattr(self, name, getattr(self, name)[keep])
         self.y, self.f, self.peak = self.y[:, keep], self.f[:, keep], self.peak[:, keep]
         self.v = take(self.v, keep)
