@@ -30,8 +30,10 @@ def main() -> None:
         dataset = Dataset(Path(folder) / "data")
         built = build(dataset)
         sizes(built.view)
-        print(f"shapes: {built.report.shapes} with {built.report.constraints} constraints; "
-              f"quality queries: {built.report.queries}; violations: {len(built.report.violations)}")
+        print(
+            f"shapes: {built.report.shapes} with {built.report.constraints} constraints; "
+            f"quality queries: {built.report.queries}; violations: {len(built.report.violations)}"
+        )
         print(f"build and validation: {built.seconds:.2f} s")
         starts = [start(dataset.path) for _ in range(RUNS)]
         peers = [read_with_rdflib() for _ in range(2)]

@@ -291,8 +291,7 @@ def doses_exact(p: Mapping[str, float], times: Floats) -> Floats:
 
 
 def heart_rates(t: Any, y: Sequence[Any], p: Mapping[str, Any], larger: Larger) -> list[Any]:
-    """Elastance ventricle in a closed loop with a three-element Windkessel; mL, mm[Hg], s (Stergiopulos et al. 1996).
-    """
+    """Elastance ventricle in a loop with a three-element Windkessel; mL, mm[Hg], s (Stergiopulos et al. 1996)."""
     period = 60.0 / p["HR"]
     phase = (t % period) / period
     rise, fall = (phase / 0.303) ** 1.32, (phase / 0.508) ** 21.9

@@ -24,7 +24,7 @@ import numpy as np
 from pepr_kg.errors import PeprError
 from pepr_kg.twin import evaluate
 from pepr_kg.twin.errors import ModelUnsupported
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from pepr_kg.twin.status import Status
 
 SECONDS = 300  # a case that takes longer has failed

@@ -25,13 +25,13 @@ from twin_tables import Case, CasesUnreadable, Expected, Outcome, read_cases, re
 from pepr_kg.errors import PeprError
 from pepr_kg.twin import Model, Result, Status, evaluate, load_model
 from pepr_kg.twin.builtin import builtin, default_values
-from pepr_kg.twin.couple import Relaxed, couple
+from pepr_kg.twin.coupling.couple import Relaxed, couple
+from pepr_kg.twin.coupling.exchange import Link
 from pepr_kg.twin.errors import UnknownSymbol, suggest
-from pepr_kg.twin.exchange import Link
-from pepr_kg.twin.fitting import fit
-from pepr_kg.twin.observations import Observation, Observations
-from pepr_kg.twin.population import Effect, fit_population
-from pepr_kg.twin.predictor import predictor
+from pepr_kg.twin.estimation.fitting import fit
+from pepr_kg.twin.estimation.observations import Observation, Observations
+from pepr_kg.twin.estimation.population import Effect, fit_population
+from pepr_kg.twin.estimation.predictor import predictor
 from pepr_kg.twin.units import convert
 
 Array = npt.NDArray[np.float64]

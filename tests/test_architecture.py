@@ -91,6 +91,23 @@ def test_the_evaluator_needs_numpy_and_the_standard_library_only(name: str, tree
         assert known, f"{name} imports {found}"
 
 
+# Inside the evaluator too: what stands on the left knows nothing of what stands on the right.
+TWIN_FLOORS = {
+    "sbml": {"compiler", "solvers", "estimation", "coupling", "evaluate", "cohort", "scenario", "result"},
+    "compiler": {"estimation", "coupling", "evaluate", "cohort", "scenario", "result"},
+    "solvers": {"estimation", "coupling", "evaluate", "cohort", "scenario", "result"},
+    "estimation": {"coupling"},
+}
+
+
+@pytest.mark.parametrize(("name", "tree"), [item for item in modules().items() if item[0].startswith("twin.")])
+def test_the_rooms_of_the_evaluator_look_one_way(name: str, tree: ast.Module) -> None:
+    hidden = TWIN_FLOORS.get(name.split(".")[1], set())
+    for found in imports(tree):
+        room = found.removeprefix("pepr_kg.twin.").partition(".")[0] if found.startswith("pepr_kg.twin.") else ""
+        assert room not in hidden, f"{name} imports {found}"
+
+
 def test_every_module_has_a_floor() -> None:
     assert {name.partition(".")[0] for name in modules()} == set(LEVEL)
 

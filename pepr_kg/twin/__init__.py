@@ -17,27 +17,27 @@
 from pathlib import Path
 
 from pepr_kg.resources import ontology_dir
-from pepr_kg.twin.analysis import form
 from pepr_kg.twin.builtin import builtin
 from pepr_kg.twin.cohort import Cohort, read_cohort
-from pepr_kg.twin.couple import Conserved, CoupledResult, Leaping, Link, Relaxed, couple
+from pepr_kg.twin.compiler.analysis import form
+from pepr_kg.twin.coupling.couple import Conserved, CoupledResult, Leaping, Link, Relaxed, couple
 from pepr_kg.twin.errors import TwinError, UnknownModel, suggest
+from pepr_kg.twin.estimation.fitting import fit
+from pepr_kg.twin.estimation.individualise import Fit, individualise
+from pepr_kg.twin.estimation.observations import Observation, Observations, Residual
+from pepr_kg.twin.estimation.particles import Cloud, assimilate, scatter
+from pepr_kg.twin.estimation.population import Effect, PopulationFit, fit_population
+from pepr_kg.twin.estimation.predictor import predictor
+from pepr_kg.twin.estimation.priors import Prior, Priors
+from pepr_kg.twin.estimation.tracking import track
+from pepr_kg.twin.estimation.uncertainty import bands, calibrate, decompose, perturb, simulate, weigh
 from pepr_kg.twin.evaluate import Dose, evaluate
-from pepr_kg.twin.fitting import fit
-from pepr_kg.twin.individualise import Fit, individualise
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.observations import Observation, Observations, Residual
-from pepr_kg.twin.particles import Cloud, assimilate, scatter
-from pepr_kg.twin.population import Effect, PopulationFit, fit_population
-from pepr_kg.twin.predictor import predictor
-from pepr_kg.twin.priors import Prior, Priors
 from pepr_kg.twin.result import Failure, Result
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from pepr_kg.twin.scenario import Intervention, Scenario
 from pepr_kg.twin.status import Status
 from pepr_kg.twin.summary import find_spikes, summarise_beat
-from pepr_kg.twin.tracking import track
-from pepr_kg.twin.uncertainty import bands, calibrate, decompose, perturb, simulate, weigh
 
 __all__ = [
     "Cloud", "Cohort", "Conserved", "CoupledResult", "Dose", "Effect", "Failure", "Fit", "Intervention", "Leaping",

@@ -24,12 +24,12 @@ import math
 
 import numpy as np
 
-from pepr_kg.twin.codegen import compile_model
+from pepr_kg.twin.compiler.codegen import compile_model
+from pepr_kg.twin.compiler.scalar import able
 from pepr_kg.twin.expression import Array
-from pepr_kg.twin.lanes import Control
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.scalar import able
-from pepr_kg.twin.solve import Task, solve
+from pepr_kg.twin.solvers.run import Control
+from pepr_kg.twin.solvers.solve import Task, solve
 
 _USUAL = 10.0  # where the model's own values make no run that tells anything
 _MARGIN = 5.0  # patients differ from the model's own values

@@ -18,9 +18,9 @@ import numpy as np
 
 from pepr_kg.resources import ontology_dir
 from pepr_kg.twin.errors import UnknownModel, suggest
+from pepr_kg.twin.estimation.observations import Residual
+from pepr_kg.twin.estimation.priors import Prior, Priors, Transform
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.observations import Residual
-from pepr_kg.twin.priors import Prior, Priors, Transform
 
 
 @dataclass(frozen=True, slots=True)

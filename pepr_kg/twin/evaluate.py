@@ -10,20 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from pepr_kg.twin.amplification import local_tolerance
-from pepr_kg.twin.analysis import form
 from pepr_kg.twin.cohort import Cohort, Given, read_cohort
+from pepr_kg.twin.compiler.analysis import form
 from pepr_kg.twin.errors import BadScenario, BadTimes, BadValue, UnknownSymbol, suggest
+from pepr_kg.twin.estimation.individualise import Fit
+from pepr_kg.twin.estimation.priors import Priors
+from pepr_kg.twin.estimation.variation import vary
 from pepr_kg.twin.expression import Array, Value
-from pepr_kg.twin.individualise import Fit
-from pepr_kg.twin.lanes import Control
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.priors import Priors
 from pepr_kg.twin.result import Result
 from pepr_kg.twin.scenario import Intervention, Scenario
-from pepr_kg.twin.schedule import ADD, SCALE, SET
-from pepr_kg.twin.solve import METHODS, Entry, Task, lane_values, solve
+from pepr_kg.twin.solvers.run import Control
+from pepr_kg.twin.solvers.schedule import ADD, SCALE, SET
+from pepr_kg.twin.solvers.solve import METHODS, Entry, Task, lane_values, solve
 from pepr_kg.twin.status import Status
-from pepr_kg.twin.variation import vary
 
 _ABSOLUTE = 0.3  # of the absolute error asked for, in a step: where it rules, errors of steps add up
 _BLOCK = 16_384  # lanes; more leave the cache, fewer pay for the calls

@@ -87,7 +87,7 @@ class Scenario:
             raise BadScenario(
                 symbol=symbol,
                 detail={
-                    "en": f"a dose needs an amount that is not negative ({amount:g}) and times that increase ({moments})",
+                    "en": f"a dose needs an amount not below zero ({amount:g}) and times that increase {moments}",
                     "fr": f"il faut une quantité non négative ({amount:g}) et des instants croissants {moments}",
                 },
             )

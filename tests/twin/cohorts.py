@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pepr_kg.twin.algebra import Array
-from pepr_kg.twin.individualise import Observation, Observations, Prior, Priors, Residual
+from pepr_kg.twin.estimation.algebra import Array
+from pepr_kg.twin.estimation.individualise import Observation, Observations, Prior, Priors, Residual
 
 Indices = npt.NDArray[np.intp]
 

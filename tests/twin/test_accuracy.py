@@ -13,7 +13,7 @@ import pytest
 from pepr_kg.twin import evaluate, load_model
 from pepr_kg.twin.amplification import amplification, local_tolerance
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from tests.twin.sbml_text import event, parameter, rated, sbml
 
 Array = npt.NDArray[np.float64]

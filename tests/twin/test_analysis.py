@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pepr_kg.twin.analysis import form, linear_system, time_events
-from pepr_kg.twin.codegen import compile_model
+from pepr_kg.twin.compiler.analysis import form, linear_system, time_events
+from pepr_kg.twin.compiler.codegen import compile_model
 from pepr_kg.twin.expression import ONE, TIME, ZERO, Expr, add, divide, evaluate, multiply, number, subtract, symbol
 from pepr_kg.twin.model import Event, EventAssignment, Model
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from tests.twin.small_models import build, compartments, logistic, robertson, ventricle
 
 MODELS = Path(__file__).parents[2] / "ontology" / "models"
@@ -173,5 +173,5 @@ def test_other_triggers_have_to_be_watched(trigger: Expr) -> None:
 @pytest.mark.parametrize("make", [robertson, ventricle])
 def test_the_form_is_found_once(make: Callable[[], Model], monkeypatch: pytest.MonkeyPatch) -> None:
     first = form(make())
-    monkeypatch.setattr("pepr_kg.twin.analysis._find_form", lambda model: pytest.fail("asked again"))
+    monkeypatch.setattr("pepr_kg.twin.compiler.analysis._find_form", lambda model: pytest.fail("asked again"))
     assert form(make()) == first

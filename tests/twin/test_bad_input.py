@@ -9,6 +9,7 @@ import pytest
 
 from pepr_kg.twin import Dose, Scenario, evaluate, load_model, read_cohort
 from pepr_kg.twin.cohort import Given
+from pepr_kg.twin.coupling.periodic import find_periodic
 from pepr_kg.twin.errors import (
     BadObservation,
     BadScenario,
@@ -25,10 +26,9 @@ from pepr_kg.twin.errors import (
     UnknownSymbol,
     UnknownUnit,
 )
+from pepr_kg.twin.estimation.observations import Observation, Observations
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.observations import Observation, Observations
-from pepr_kg.twin.periodic import find_periodic
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from tests.twin.sbml_text import assigned, parameter, rated, sbml
 
 PK = load_model("pk2-oral")

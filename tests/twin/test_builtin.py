@@ -16,7 +16,7 @@ import pytest
 from pepr_kg.resources import ontology_dir
 from pepr_kg.twin.builtin import MODELS, BuiltIn, builtin
 from pepr_kg.twin.errors import UnknownModel
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from pepr_kg.twin.summary import find_spikes, summarise_beat
 from pepr_kg.twin.units import conversion, unit_from_sbml
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pepr_kg.errors import PeprError
-from pepr_kg.twin.codegen import Program, compile_model
+from pepr_kg.twin.compiler.codegen import Program, compile_model
 from pepr_kg.twin.expression import (
     ONE,
     TIME,
@@ -29,7 +29,7 @@ from pepr_kg.twin.expression import (
     symbol,
 )
 from pepr_kg.twin.model import Event, EventAssignment, Model, Variable
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from tests.twin.small_models import build, compartments, logistic, robertson, ventricle
 
 Array = npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ import pytest
 from pepr_kg.twin.errors import ModelInvalid, ModelUnreadable, ModelUnsupported
 from pepr_kg.twin.expression import evaluate
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from tests.twin.sbml_text import assigned, body, compartment, parameter, rated, reaction, sbml, species
 
 COMP = "http://www.sbml.org/sbml/level3/version1/comp/version1"

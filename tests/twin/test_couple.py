@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from pepr_kg.twin import Scenario, Status, evaluate, load_model
-from pepr_kg.twin.couple import Conserved, CoupledResult, Leaping, Link, Relaxed, couple
+from pepr_kg.twin.coupling.couple import Conserved, CoupledResult, Leaping, Link, Relaxed, couple
+from pepr_kg.twin.coupling.periodic import find_periodic
 from pepr_kg.twin.errors import (
     BadLink,
     BadScenario,
@@ -24,8 +25,7 @@ from pepr_kg.twin.errors import (
     UnknownSymbol,
 )
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.periodic import find_periodic
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from tests.twin.sbml_text import assigned, event, parameter, rated, sbml
 
 Array = npt.NDArray[np.float64]

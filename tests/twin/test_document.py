@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pepr_kg.twin.document import LIMIT_BYTES, LIMIT_DEPTH
 from pepr_kg.twin.errors import ModelInvalid, ModelUnreadable, ModelUnsupported, TwinError
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.document import LIMIT_BYTES, LIMIT_DEPTH
+from pepr_kg.twin.sbml.reading import read_model
 from tests.twin.sbml_text import (
     algebraic,
     assigned,

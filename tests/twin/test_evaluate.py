@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pepr_kg.twin import Dose, Result, Scenario, Status, evaluate, load_model, read_cohort
 from pepr_kg.twin.cohort import Given
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from tests.twin.sbml_text import assigned, event, parameter, rated, sbml
 from tests.twin.sbml_text import math as mathml
 

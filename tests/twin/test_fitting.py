@@ -8,15 +8,15 @@ import numpy.typing as npt
 import pytest
 
 from pepr_kg.twin import evaluate, load_model
-from pepr_kg.twin.algebra import Array
 from pepr_kg.twin.builtin import builtin
 from pepr_kg.twin.errors import MissingDistribution, UnknownSymbol, UnknownVariable
-from pepr_kg.twin.fitting import fit
-from pepr_kg.twin.individualise import Fit, Prior, Priors, Residual
-from pepr_kg.twin.observations import Observation, Observations
+from pepr_kg.twin.estimation.algebra import Array
+from pepr_kg.twin.estimation.fitting import fit
+from pepr_kg.twin.estimation.individualise import Fit, Prior, Priors, Residual
+from pepr_kg.twin.estimation.observations import Observation, Observations
+from pepr_kg.twin.estimation.uncertainty import decompose, weigh
 from pepr_kg.twin.scenario import Scenario
 from pepr_kg.twin.status import Status
-from pepr_kg.twin.uncertainty import decompose, weigh
 from tests.twin.cohorts import Course, rows
 
 Indices = npt.NDArray[np.intp]

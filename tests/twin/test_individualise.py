@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pepr_kg.twin.algebra import Array
 from pepr_kg.twin.errors import (
     BadDistribution,
     BadObservation,
@@ -17,8 +16,9 @@ from pepr_kg.twin.errors import (
     TwinError,
     UnknownVariable,
 )
-from pepr_kg.twin.individualise import Fit, Observation, Observations, Prior, Priors, Residual, individualise
-from pepr_kg.twin.normal import hazard, log_ndtr
+from pepr_kg.twin.estimation.algebra import Array
+from pepr_kg.twin.estimation.individualise import Fit, Observation, Observations, Prior, Priors, Residual, individualise
+from pepr_kg.twin.estimation.normal import hazard, log_ndtr
 from pepr_kg.twin.status import Status
 from tests.twin.cohorts import Course, Theophylline, Warfarin, rows
 

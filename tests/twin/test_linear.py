@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pepr_kg.twin import linear
-from pepr_kg.twin.linear import Entry, Matrix, equilibrium, propagate, propagator
+from pepr_kg.twin.solvers import linear
+from pepr_kg.twin.solvers.linear import Entry, Matrix, equilibrium, propagate, propagator
 
 Array = npt.NDArray[np.float64]
 NONE3 = [None, None, None]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pepr_kg.twin import lu
+from pepr_kg.twin.solvers import lu
 
 Array = npt.NDArray[np.float64]
 SIZES = [1, 2, 3, 5, 8, 16, 17, 24]

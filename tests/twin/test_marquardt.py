@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pepr_kg.twin.algebra import Array, cholesky, fold, inverse, log_determinant, solve
-from pepr_kg.twin.marquardt import Descent, Terms, descend
+from pepr_kg.twin.estimation.algebra import Array, cholesky, fold, inverse, log_determinant, solve
+from pepr_kg.twin.estimation.marquardt import Descent, Terms, descend
 from pepr_kg.twin.status import Status
 
 Indices = npt.NDArray[np.intp]

@@ -7,7 +7,7 @@ import pytest
 
 from pepr_kg.twin.errors import ModelInvalid, ModelUnsupported
 from pepr_kg.twin.expression import Expr, evaluate
-from pepr_kg.twin.mathml import Library, read_function, read_math, tree_size
+from pepr_kg.twin.sbml.mathml import Library, read_function, read_math, tree_size
 from tests.twin.sbml_text import MATHML, csymbol, lambda_math
 from tests.twin.sbml_text import math as formula_of
 

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from pepr_kg.twin.normal import erfcx, gamma_tail, hazard, log_ndtr, ndtri
+from pepr_kg.twin.estimation.normal import erfcx, gamma_tail, hazard, log_ndtr, ndtri
 
 
 def asymptotic_erfcx(x: float) -> float:

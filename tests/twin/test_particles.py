@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pepr_kg.twin.algebra import Array
 from pepr_kg.twin.errors import BadObservation, PredictionMisfit
-from pepr_kg.twin.individualise import individualise
-from pepr_kg.twin.particles import (
+from pepr_kg.twin.estimation.algebra import Array
+from pepr_kg.twin.estimation.individualise import individualise
+from pepr_kg.twin.estimation.particles import (
     Cloud,
     Observation,
     Observations,
@@ -20,9 +20,9 @@ from pepr_kg.twin.particles import (
     resample,
     scatter,
 )
-from pepr_kg.twin.posterior import Predict
+from pepr_kg.twin.estimation.posterior import Predict
+from pepr_kg.twin.estimation.uncertainty import calibrate, simulate
 from pepr_kg.twin.status import Status
-from pepr_kg.twin.uncertainty import calibrate, simulate
 from tests.twin.cohorts import Course
 
 Indices = npt.NDArray[np.intp]
@@ -92,9 +92,7 @@ def test_at_once_one_by_one_and_in_any_cohort_are_the_same_bits() -> None:
     assert bits(gradual, everyone) == bits(whole, everyone)
     for order in ([4, 2, 0, 5, 1, 3], [3], [1, 4]):
         chosen = data.select(np.array(order))
-        alone = assimilate(
-            scatter(PRIORS, chosen.patients, 200, seed=5), on(chosen), chosen, PRIORS, NOISE, seed=5
-        )
+        alone = assimilate(scatter(PRIORS, chosen.patients, 200, seed=5), on(chosen), chosen, PRIORS, NOISE, seed=5)
         assert bits(alone, list(range(len(order)))) == bits(whole, order)
 
 
@@ -102,7 +100,7 @@ def test_blocks_of_patients_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None
     data = lines(5, seed=3)
     start = scatter(PRIORS, data.patients, 100, seed=5)
     whole = assimilate(start, on(data), data, PRIORS, NOISE, seed=5)
-    monkeypatch.setattr("pepr_kg.twin.particles._CELLS", 1)
+    monkeypatch.setattr("pepr_kg.twin.estimation.particles._CELLS", 1)
     assert np.array_equal(assimilate(start, on(data), data, PRIORS, NOISE, seed=5).eta, whole.eta)
 
 
@@ -196,7 +194,7 @@ def test_what_does_not_fit_together_is_refused() -> None:
         )
 
 
-@pytest.mark.parametrize("raw", [np.zeros(50), np.arange(50.0), -np.arange(50.0) ** 2])
+@pytest.mark.parametrize("raw", [np.zeros(50), np.arange(50.0), -(np.arange(50.0) ** 2)])
 def test_resampling_copies_every_particle_as_often_as_its_weight_says(raw: Array) -> None:
     log_weight = np.tile((raw - np.log(np.exp(raw - raw.max()).sum()) - raw.max())[:, np.newaxis], (1, 40))
     offset = np.linspace(0.0, 0.999, 40)

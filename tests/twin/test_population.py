@@ -9,10 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pepr_kg.twin.algebra import Array
 from pepr_kg.twin.errors import BadDistribution, TwinError
-from pepr_kg.twin.individualise import individualise
-from pepr_kg.twin.population import Effect, Observation, Observations, PopulationFit, Residual, fit_population
+from pepr_kg.twin.estimation.algebra import Array
+from pepr_kg.twin.estimation.individualise import individualise
+from pepr_kg.twin.estimation.population import (
+    Effect,
+    Observation,
+    Observations,
+    PopulationFit,
+    Residual,
+    fit_population,
+)
 from pepr_kg.twin.status import Status
 from tests.twin.cohorts import Theophylline, rows
 

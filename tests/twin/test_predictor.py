@@ -8,16 +8,16 @@ import numpy.typing as npt
 import pytest
 
 from pepr_kg.twin import Dose, evaluate, load_model, read_cohort
-from pepr_kg.twin.algebra import Array
 from pepr_kg.twin.builtin import builtin
-from pepr_kg.twin.closed_form import gradient, inline, merge
 from pepr_kg.twin.errors import BadTimes, BadValue, EmptyCohort, MissingValue, UnknownSymbol, UnknownVariable
+from pepr_kg.twin.estimation.algebra import Array
+from pepr_kg.twin.estimation.closed_form import gradient, inline, merge
+from pepr_kg.twin.estimation.observations import Observation, Observations
+from pepr_kg.twin.estimation.population import Effect, fit_population
+from pepr_kg.twin.estimation.predictor import predictor
 from pepr_kg.twin.expression import Expr, call, number, power, symbol
 from pepr_kg.twin.expression import evaluate as value_of
 from pepr_kg.twin.model import Assignment, Model, Variable
-from pepr_kg.twin.observations import Observation, Observations
-from pepr_kg.twin.population import Effect, fit_population
-from pepr_kg.twin.predictor import predictor
 from pepr_kg.twin.status import Status
 from tests.twin.cohorts import rows
 

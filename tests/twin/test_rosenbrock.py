@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pepr_kg.twin.linear import propagate
-from pepr_kg.twin.rosenbrock import Rosenbrock
+from pepr_kg.twin.solvers.linear import propagate
+from pepr_kg.twin.solvers.rosenbrock import Rosenbrock
 
 Array = npt.NDArray[np.float64]
 System = Callable[[Array, Array], Array]  # (time, states) -> rates, or -> rates by state

@@ -13,7 +13,7 @@ from pepr_kg.twin import evaluate
 from pepr_kg.twin.errors import ModelInvalid, ModelUnsupported
 from pepr_kg.twin.expression import evaluate as value_of
 from pepr_kg.twin.model import Model
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from tests.twin.sbml_text import (
     algebraic,
     assigned,

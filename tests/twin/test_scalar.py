@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pepr_kg.twin import dormand_prince, scalar_source
-from pepr_kg.twin.codegen import compile_model
-from pepr_kg.twin.dormand_prince import DormandPrince
+from pepr_kg.twin.compiler import scalar_source
+from pepr_kg.twin.compiler.codegen import compile_model
+from pepr_kg.twin.compiler.scalar import able, compile_scalar, run_scalar
 from pepr_kg.twin.expression import (
     ONE,
     TIME,
@@ -25,10 +25,12 @@ from pepr_kg.twin.expression import (
     subtract,
     symbol,
 )
-from pepr_kg.twin.lanes import Block, Control, Run
-from pepr_kg.twin.linear import propagate
 from pepr_kg.twin.model import Event, EventAssignment, Model
-from pepr_kg.twin.scalar import able, compile_scalar, run_scalar
+from pepr_kg.twin.solvers import dormand_prince
+from pepr_kg.twin.solvers.dormand_prince import DormandPrince
+from pepr_kg.twin.solvers.lanes import Block
+from pepr_kg.twin.solvers.linear import propagate
+from pepr_kg.twin.solvers.run import Control, Run
 from pepr_kg.twin.status import Status
 from tests.twin.small_models import build, compartments, logistic, robertson, ventricle
 

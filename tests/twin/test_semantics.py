@@ -10,7 +10,7 @@ import pytest
 
 from pepr_kg.twin import evaluate
 from pepr_kg.twin.result import Result
-from pepr_kg.twin.sbml import read_model
+from pepr_kg.twin.sbml.reading import read_model
 from pepr_kg.twin.status import Status
 from tests.twin.sbml_text import (
     algebraic,

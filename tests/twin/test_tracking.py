@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pepr_kg.twin.algebra import Array
+from pepr_kg.twin.estimation.algebra import Array
+from pepr_kg.twin.estimation.tracking import Observation, Observations, Prior, Priors, Residual, track
 from pepr_kg.twin.status import Status
-from pepr_kg.twin.tracking import Observation, Observations, Prior, Priors, Residual, track
 
 Indices = npt.NDArray[np.intp]
 

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pepr_kg.twin.algebra import Array
 from pepr_kg.twin.errors import BadDistribution, EmptyCohort
-from pepr_kg.twin.individualise import Observation, Observations, Prior, Priors, Residual, individualise
-from pepr_kg.twin.sampling import generator, latin_hypercube
-from pepr_kg.twin.uncertainty import Calibration, bands, calibrate, decompose, perturb, simulate, weigh
+from pepr_kg.twin.estimation.algebra import Array
+from pepr_kg.twin.estimation.individualise import Observation, Observations, Prior, Priors, Residual, individualise
+from pepr_kg.twin.estimation.sampling import generator, latin_hypercube
+from pepr_kg.twin.estimation.uncertainty import Calibration, bands, calibrate, decompose, perturb, simulate, weigh
 from tests.twin.cohorts import Course
 
 Indices = npt.NDArray[np.intp]
@@ -29,7 +29,7 @@ def test_bands_are_the_quantiles_of_numpy(draws: int) -> None:
 def test_blocks_of_bands_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=(11, 30, 5))
     whole = bands(values, [0.1, 0.8]).values
-    monkeypatch.setattr("pepr_kg.twin.uncertainty._BLOCK", 100)
+    monkeypatch.setattr("pepr_kg.twin.estimation.uncertainty._BLOCK", 100)
     assert np.array_equal(bands(values, [0.1, 0.8]).values, whole)
 
 

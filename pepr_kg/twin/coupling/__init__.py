@@ -1,0 +1,1 @@
+"""Models with clocks of their own that exchange values."""

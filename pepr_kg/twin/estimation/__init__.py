@@ -1,0 +1,1 @@
+"""From observations to individuals and populations, and how sure one may be."""

@@ -1,0 +1,1 @@
+"""Solving a block of lanes: steps, crossings, events, doses, delays, linear models exactly."""
