@@ -79,7 +79,10 @@ class PeprError(Exception):
             name: value.get(lang, value.get("en", "")) if isinstance(value, Mapping) else value
             for name, value in self.details.items()
         }
-        return self.sentences[lang].format(**shown)
+        return self._template(lang).format(**shown)
+
+    def _template(self, lang: str) -> str:
+        return self.sentences[lang]
 
     def __getattr__(self, name: str) -> object:
         details = self.__dict__.get("details", {})

@@ -195,9 +195,10 @@ def main(arguments: list[str]) -> int:
     """Run the suite; return the exit code."""
     parser = argparse.ArgumentParser(prog="sbml_suite.py", description=__doc__.partition("\n\n")[0])
     parser.add_argument("suite", type=Path, help="a folder with index.csv and cases/")
-    parser.add_argument("report", type=Path, nargs="?", default=Path("build/sbml-suite.csv"), help="%(default)s")
+    report = "where the outcomes are written (%(default)s)"
+    parser.add_argument("report", type=Path, nargs="?", default=Path("build/sbml-suite.csv"), help=report)
     parser.add_argument("only", nargs="*", help="numbers of cases, or tiers; all where none is given")
-    parser.add_argument("--docs", type=Path, help="a page whose table is replaced")
+    parser.add_argument("--docs", type=Path, help="a page whose table is replaced by the one of this run")
     asked = parser.parse_args(arguments)
     if not (asked.suite / "index.csv").is_file():
         sys.stderr.write(

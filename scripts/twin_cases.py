@@ -375,10 +375,13 @@ def check_cases(cases: Sequence[Case], folder: Path) -> Iterable[tuple[str, list
 
 def main(arguments: Sequence[str]) -> int:
     """Run the cases of a folder; return the exit code."""
-    if len(arguments) != 1 or not Path(arguments[0]).is_dir():
+    if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("usage: python scripts/twin_cases.py FOLDER; FOLDER holds cases.csv and expected.csv\n")
         return 2
     folder = Path(arguments[0])
+    if not folder.is_dir():
+        sys.stderr.write(f"{folder} is not a folder: give one that holds cases.csv and expected.csv.\n")
+        return 2
     try:
         try:
             cases = read_cases(folder)

@@ -104,7 +104,7 @@ def _refuse_symbol(model: Model, symbol: str, known: Mapping[str, object]) -> No
             model=model.name,
             symbol=symbol,
             patient="*",
-            value="given",
+            value={"en": "given", "fr": "valeur donnée"},
             detail={
                 "en": f"the model computes it; give what it is computed from: {', '.join(names[:8])}",
                 "fr": f"le modèle le calcule ; donnez ce dont il dépend : {', '.join(names[:8])}",
@@ -142,7 +142,7 @@ def _numbers(model: Model, variable: Variable, raw: Given, keys: tuple[str, ...]
             model=model.name,
             symbol=variable.symbol,
             patient="*",
-            value=f"[{items.size}]",
+            value={"en": f"shape {items.shape}", "fr": f"forme {items.shape}"},
             detail={
                 "en": f"one value, or one for each of the {len(keys)} patients, was expected",
                 "fr": f"il faut une valeur, ou une pour chacun des {len(keys)} patients",
@@ -193,8 +193,8 @@ def _refuse_code(model: Model, variable: Variable, item: object, patient: str) -
         patient=patient,
         value=item,
         detail={
-            "en": f"one of these was expected: {texts}" if texts else "a number was expected",
-            "fr": f"valeurs acceptées : {texts}" if texts else "il faut un nombre",
+            "en": f"one of these was expected: {texts}" if texts else "a number was expected, not a text",
+            "fr": f"valeurs acceptées : {texts}" if texts else "il faut un nombre et non un texte",
         },
     )
 
@@ -208,13 +208,14 @@ def _check_bounds(model: Model, variable: Variable, number: float | Array, keys:
     for at in np.flatnonzero(bad):
         least = "" if math.isinf(low) else f"{'>' if variable.open_below else '>='} {low:g}"
         most = "" if math.isinf(high) else f"<= {high:g}"
-        span = ", ".join(part for part in (least, most) if part)
+        span = [part for part in (least, most) if part]
+        en, fr = " and ".join(span), " et ".join(span)
         raise BadValue(
             model=model.name,
             symbol=variable.symbol,
             patient=keys[at],
             value=items[at],
-            detail={"en": f"a value {span} was expected", "fr": f"il faut une valeur {span}"},
+            detail={"en": f"a value {en} was expected", "fr": f"il faut une valeur {fr}"},
         )
 
 

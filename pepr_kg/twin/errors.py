@@ -34,9 +34,17 @@ from pepr_kg.errors import PeprError
 
 
 def suggest(name: str, known: Iterable[str], count: int = 5) -> str:
-    """Return the names that are nearest to one that is not known, as a list in a sentence."""
+    """Return the names that are nearest to one that is not known, as a list in a sentence; case does not count.
+
+    >>> suggest("PCA", ["dose", "pca"])
+    'pca'
+    """
     names = list(known)
-    return ", ".join(difflib.get_close_matches(name, names, count, 0.4) or names[:count]) or "-"
+    spelt: dict[str, list[str]] = {}
+    for item in names:
+        spelt.setdefault(item.casefold(), []).append(item)
+    near = [item for key in difflib.get_close_matches(name.casefold(), spelt, count, 0.4) for item in spelt[key]]
+    return ", ".join(near[:count] or names[:count]) or "-"
 
 
 class TwinError(PeprError, ValueError):
@@ -151,8 +159,8 @@ class UnknownModel(TwinError, LookupError):
     code, http_status = "unknown-model", 404
     titles = {"en": "Unknown model", "fr": "Modèle inconnu"}
     sentences = {
-        "en": 'There is no model "{name}", neither built in nor as a file. Built-in models: {known}.',
-        "fr": "Aucun modèle ne s’appelle « {name} », ni intégré ni comme fichier. Modèles intégrés : {known}.",
+        "en": 'There is no model "{name}", neither built in nor as a file. Nearest built-in models: {known}.',
+        "fr": "Aucun modèle intégré ni aucun fichier ne s’appelle « {name} ». Modèles intégrés les plus proches : {known}.",
     }
 
 
@@ -195,13 +203,13 @@ class MissingValue(TwinError):
     code = "missing-value"
     titles = {"en": "Missing value", "fr": "Valeur manquante"}
     sentences = {
-        "en": "{model}: {symbol} has no value for patient {patient}, and the model gives no default. Supply it.",
-        "fr": "{model} : {symbol} n’a pas de valeur pour le patient {patient}, et le modèle n’en donne pas. Fournissez-la.",
+        "en": "{model}: {symbol} has no value for patient {patient}. Supply it.",
+        "fr": "{model} : {symbol} n’a pas de valeur pour le patient {patient}. Fournissez-la.",
     }
 
 
 class BadValue(TwinError):
-    """A value that cannot be. Fields: model, symbol, patient, value, detail."""
+    """A value that cannot be. Fields: model, symbol, patient ("*" where it concerns them all), value, detail."""
 
     code = "bad-value"
     titles = {"en": "Value not accepted", "fr": "Valeur refusée"}
@@ -210,9 +218,14 @@ class BadValue(TwinError):
         "fr": "{model} : {symbol} vaut {value} pour le patient {patient} : {detail}.",
     }
 
+    def _template(self, lang: str) -> str:
+        if self.details.get("patient") != "*":
+            return super()._template(lang)
+        return "{model} : {symbol} ({value}) : {detail}." if lang == "fr" else "{model}: {symbol} ({value}): {detail}."
+
 
 class BadTimes(TwinError):
-    """Times that go backwards, repeat, or are no numbers. Fields: model, detail."""
+    """Times that go backwards, lie before the start, or are no numbers. Fields: model, detail."""
 
     code = "bad-times"
     titles = {"en": "Times not accepted", "fr": "Instants refusés"}

@@ -20,6 +20,7 @@ from pepr_kg.twin.expression import Array, Value
 from pepr_kg.twin.model import Model
 from pepr_kg.twin.result import Result
 from pepr_kg.twin.scenario import Intervention, Scenario
+from pepr_kg.twin.solvers.processes import run_apart
 from pepr_kg.twin.solvers.run import Control
 from pepr_kg.twin.solvers.schedule import ADD, SCALE, SET
 from pepr_kg.twin.solvers.solve import METHODS, Entry, Task, lane_values, solve
@@ -110,6 +111,7 @@ def evaluate(
             value=samples,
             detail={"en": "at least one sample is needed", "fr": "il faut au moins un échantillon"},
         )
+    _check_numbers(model, rtol=rtol, atol=atol, start=start, max_steps=max_steps, block=block)
     shape = (len(cohort), len(plans), samples)
     grid = _read_times(model, times, start, shape)
     wanted = tuple(outputs) if outputs is not None else model.outputs
@@ -160,6 +162,28 @@ def evaluate(
         data[:, :, ~valid] = np.nan
     shown = grid if grid.ndim == 1 else np.asarray(times, dtype=float)
     return Result(model, wanted, shown, cohort.patients, plans, samples, data, status, ended, steps, used, seed)
+
+
+def _check_numbers(
+    model: Model, *, rtol: float, atol: float | Mapping[str, float], start: float, max_steps: int, block: int
+) -> None:
+    """Raise `BadValue` for a number that the solvers cannot work with, `UnknownSymbol` for a tolerance of none."""
+
+    def refuse(symbol: str, value: float, en: str, fr: str) -> None:
+        raise BadValue(model=model.name, symbol=symbol, patient="*", value=value, detail={"en": en, "fr": fr})
+
+    if not 0.0 < rtol < 1.0:
+        refuse("rtol", rtol, "a number between 0 and 1 was expected", "il faut un nombre entre 0 et 1")
+    for symbol, value in atol.items() if isinstance(atol, Mapping) else [("atol", atol)]:
+        if isinstance(atol, Mapping) and symbol not in model.symbols:
+            raise UnknownSymbol(model=model.name, symbol=symbol, known=suggest(symbol, model.symbols))
+        if not 0.0 <= value < math.inf:
+            refuse(symbol, value, "a tolerance that is not negative was expected", "il faut une tolérance non négative")
+    if not math.isfinite(start):
+        refuse("start", start, "a finite number was expected", "il faut un nombre fini")
+    for symbol, size in (("max_steps", max_steps), ("block", block)):
+        if size < 1:
+            refuse(symbol, size, "at least 1 was expected", "il faut au moins 1")
 
 
 def _read_patients(
@@ -254,24 +278,32 @@ def _intervene(
     model: Model, values: dict[str, Value], plans: tuple[Scenario, ...], shape: tuple[int, int, int], start: float
 ) -> dict[str, Value]:
     """Apply what scenarios change at the start."""
-    lanes = math.prod(shape)
-    changes = [(at, item) for at, plan in enumerate(plans) for item in plan.interventions if item.at is None]
-    for at, item in changes:
-        _check_target(model, item)
-        if item.symbol not in values:
-            values[item.symbol] = lane_values(model, values, lanes, start, item.symbol)
-        table = np.array(np.broadcast_to(values[item.symbol], lanes)).reshape(shape)
-        old = table[:, at, :]
-        table[:, at, :] = (
-            old + item.value if item.action == "add" else old * item.value if item.action == "scale" else item.value
-        )
-        _check_changed(model, item, table[:, at, :])
-        values[item.symbol] = table.reshape(-1)
-    return values
+    changes = [[item for item in plan.interventions if item.at is None] for plan in plans]
+    touched = dict.fromkeys(item.symbol for plan in changes for item in plan)
+    if not touched:
+        return values
+    lanes, count = np.arange(math.prod(shape)).reshape(shape), shape[0] * shape[2]
+    tables = {symbol: np.empty(shape) for symbol in touched}
+    for at, plan in enumerate(changes):  # each alone: what the model computes from others does so in every scenario
+        pick = lanes[:, at, :].reshape(-1)
+        own = {name: value[pick] if isinstance(value, np.ndarray) else value for name, value in values.items()}
+        for item in plan:
+            _check_target(model, item)
+            known = own[item.symbol] if item.symbol in own else lane_values(model, own, count, start, item.symbol)
+            old = np.broadcast_to(known, count)
+            changed = np.full(count, item.value)
+            if item.action != "set":
+                changed = old + changed if item.action == "add" else old * changed
+            _check_changed(model, item, changed)
+            own[item.symbol] = changed
+        for symbol in touched:
+            known = own[symbol] if symbol in own else lane_values(model, own, count, start, symbol)
+            tables[symbol][:, at, :] = np.broadcast_to(known, count).reshape(shape[0], shape[2])
+    return {**values, **{symbol: table.reshape(-1) for symbol, table in tables.items()}}
 
 
 def _check_changed(model: Model, item: Intervention, changed: Array) -> None:
-    """Raise `BadScenario` where a value (patients, samples) that was changed is one that no patient may be given."""
+    """Raise `BadScenario` where a value that was changed is one that no patient may be given."""
     variable = model.variable(item.symbol)
     low, high = variable.bounds
     bad = changed[(changed < low) | (changed > high) | ((changed == low) & variable.open_below)]
@@ -417,22 +449,21 @@ def _run(
     task: Task, workers: int | Executor, block: int
 ) -> tuple[Array, npt.NDArray[np.int8], Array, npt.NDArray[np.int64], str]:
     """Run the blocks of a task and put them together."""
-    if not isinstance(workers, int):
+    if isinstance(workers, ProcessPoolExecutor):
+        data, parts = run_apart(list(task.split(block)), workers)
+    elif not isinstance(workers, int):
         parts = list(workers.map(solve, task.split(block)))
+        data = np.concatenate([part.data for part in parts], axis=2)
     elif workers > 1 and task.lanes > 1:
-        size = max(1, min(block, -(-task.lanes // workers)))
         with ProcessPoolExecutor(workers) as pool:
-            parts = list(pool.map(solve, task.split(size)))
+            data, parts = run_apart(list(task.split(max(1, min(block, -(-task.lanes // workers))))), pool)
     else:
         parts = [solve(part) for part in task.split(block)]
-    if len(parts) == 1:
-        only = parts[0]
-        return only.data, only.status, only.ended, only.steps, only.method
-    methods = ", ".join(dict.fromkeys(part.method for part in parts))
+        data = parts[0].data if len(parts) == 1 else np.concatenate([part.data for part in parts], axis=2)
     return (
-        np.concatenate([part.data for part in parts], axis=2),
+        data,
         np.concatenate([part.status for part in parts]),
         np.concatenate([part.ended for part in parts]),
         np.concatenate([part.steps for part in parts]),
-        methods,
+        ", ".join(dict.fromkeys(part.method for part in parts)),
     )

@@ -69,7 +69,7 @@ _SENTENCES = {
     },
     Status.NOT_RESTING: {
         "en": "Events set one another off without end at one instant.",
-        "fr": "Des évènements se déclenchent sans fin les uns les autres au même instant.",
+        "fr": "Des événements se déclenchent sans fin les uns les autres au même instant.",
     },
     Status.STIFF: {"en": "Stiff: taken over by the stiff solver.", "fr": "Raide : repris par le solveur raide."},
     Status.RUNNING: {"en": "Not finished.", "fr": "Inachevé."},

@@ -115,10 +115,12 @@ def run_scalar(
 ) -> Run | None:
     """Return the states at `grid` (times,) of every lane, one after the other; None where `lanes` must do it.
 
+    Of several lanes, one that `lanes` must do has `Status.STIFF`; it is None only where that is so of all.
+
     `y0` (states, L) and `v` as `Program.start` gives them. With `jit` the text is compiled by Numba, which takes
     seconds once and then makes it twenty times as fast; the digits differ by rounding at most.
     """
-    if grid.ndim != 1 or not able(model):
+    if grid.ndim != 1 or not able(model) or np.isnan(y0).any():
         return None
     scalar = compile_scalar(model, jit=jit)
     program = scalar.program
@@ -144,9 +146,9 @@ def run_scalar(
                     float(start), first_, slots_, times, control.rtol, tolerances, *limits, y[lane]
                 )
             except (OverflowError, ZeroDivisionError, ValueError):  # where NumPy goes on with an infinity or NaN
-                return None
+                found = (Status.STIFF, 0, start)
             status[lane], steps[lane], ended[lane] = found
-    if np.any(status == Status.STIFF):
+    if np.all(status == Status.STIFF):
         return None
     nothing_changes = np.empty((0, len(grid), lanes))  # without events, discretes stay what they are
     return Run(np.ascontiguousarray(y.transpose(2, 1, 0)), nothing_changes, status, steps, ended)

@@ -154,8 +154,8 @@ def _parse(data: bytes, name: str) -> Element:
     except expat.ExpatError as failure:
         reason = expat.ErrorString(failure.code)
         where = two(
-            f"line {failure.lineno}, column {failure.offset + 1}: {reason}",
-            f"ligne {failure.lineno}, colonne {failure.offset + 1} : {reason}",
+            f"it is not well-formed XML (line {failure.lineno}, column {failure.offset + 1}: {reason})",
+            f"ce n’est pas du XML bien formé (ligne {failure.lineno}, colonne {failure.offset + 1} : « {reason} »)",
         )
         raise ModelUnreadable(model=name, detail=where) from failure
     except (ValueError, LookupError) as failure:  # an encoding that Python does not know

@@ -74,6 +74,8 @@ class Events:
                 np.minimum(found, np.where(ahead, when, np.inf), out=found)
         if self.waiting:
             for at, lane in enumerate(block.ids[pick]):
+                if not np.isnan(self.endless[lane]):
+                    continue
                 for waiting in self.waiting.get(int(lane), ()):
                     found[at] = min(found[at], waiting.due)
         return found

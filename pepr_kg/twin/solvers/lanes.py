@@ -65,7 +65,8 @@ class Block:
         self.v = list(v)
         self.f = np.zeros_like(y0)
         self.h = np.zeros(lanes)
-        self.peak = np.abs(y0)
+        self.peak = np.nan_to_num(np.abs(y0))
+        self.undefined = bool(np.isnan(y0).any())  # a state without a value: what does not read it goes on
         self.steps = np.zeros(lanes, dtype=np.int64)
         self.status = np.full(lanes, Status.RUNNING, dtype=np.int8)
         self.flips = np.zeros(lanes, dtype=np.int64)
@@ -80,17 +81,20 @@ class Block:
         self.kept = kept
         count = len(grid)
         self.run_ = Run(
-            np.empty((states, count, lanes)),
-            np.empty((len(self.kept), count, lanes)),
+            np.full((states, count, lanes), np.nan),  # what is not written is not a value
+            np.full((len(self.kept), count, lanes), np.nan),
             np.zeros(lanes, dtype=np.int8),
             np.zeros(lanes, dtype=np.int64),
             np.full(lanes, float(t0)),
         )
         self.atol = np.broadcast_to(np.asarray(control.atol, dtype=float).reshape(-1, 1), (states, 1))
         # Where triggers must be searched for, they are looked at no more rarely than outputs are asked for.
-        gaps = np.diff(grid, axis=0) if events is not None and events.watched else np.zeros(0)
-        gaps = gaps[np.isfinite(gaps) & (gaps > 0)]
-        self.longest = min(control.max_step, float(gaps.max())) if gaps.size else control.max_step
+        self.longest = np.full(lanes, float(control.max_step))
+        if events is not None and events.watched and count > 1:
+            with np.errstate(invalid="ignore"):
+                gaps = np.diff(grid, axis=0)
+            widest = np.max(np.where(np.isfinite(gaps), gaps, 0.0), axis=0)
+            self.longest = np.where(widest > 0, np.minimum(self.longest, widest), self.longest)
         self.look: Look | None = None if history is None else self.look_back
 
     # -- the way through -----------------------------------------------------------------------------------------
@@ -115,6 +119,7 @@ class Block:
         if self.events is not None:
             self.events.begin(self)
             self._after_change(everyone)
+        np.fmax(self.peak, np.abs(self.y), out=self.peak)
         if self.history is not None:
             self.history.begin(self.y, self.v)
         self._refresh(everyone)
@@ -176,7 +181,7 @@ class Block:
         if cut.size:
             self.y[:, cut] = y_cut
         np.copyto(self.t, t1, where=accept)
-        np.maximum(self.peak, np.abs(self.y), out=self.peak)
+        np.fmax(self.peak, np.abs(self.y), out=self.peak)
         # A step cut short, by a stop or by a crossing, says nothing against the step that was wanted.
         wanted = np.where(
             accept & (near | half), np.maximum(self.h, h * factor), h * np.where(good, factor, np.minimum(factor, 1.0))
@@ -204,8 +209,12 @@ class Block:
         scale *= self.control.rtol
         scale += self.atol
         scale += 1e-300
-        error: Array = np.max(np.abs(stepper.error) / scale, axis=0, initial=0.0)
-        error += 0.0 * np.sum(stepper.f1, axis=0)  # rates that are not finite make the step bad
+        size, slope = np.abs(stepper.error) / scale, stepper.f1
+        if self.undefined:
+            blank = np.isnan(self.y)
+            size, slope = np.where(blank, 0.0, size), np.where(blank, 0.0, slope)
+        error: Array = np.max(size, axis=0, initial=0.0)
+        error += 0.0 * np.sum(slope, axis=0)  # rates that are not finite make the step bad
         return error
 
     def _remember(self, h: Array, theta: Array) -> None:
@@ -331,19 +340,24 @@ class Block:
         if self.schedule is not None:
             changed[self._obey_schedule(pick)] = True
         if self.events is not None:
-            changed[self.events.happen(self, pick)] = True
+            acted = self.events.happen(self, pick)
+            changed[acted] = True
+            self._after_change(acted)
         moved = np.flatnonzero(changed)
         if moved.size:
-            self._after_change(moved)
             self._refresh(moved)
-            np.maximum(self.peak, np.abs(self.y), out=self.peak)
+            np.fmax(self.peak, np.abs(self.y), out=self.peak)
             if self.history is not None:
                 self.history.mark(float(self.t[0]), self.y, self.v)
         self._set_stops(pick)
 
     def _obey_schedule(self, pick: Pick) -> Pick:
+        """Do what is due now; what follows from it is up to date before triggers are looked at."""
         assert self.schedule is not None
-        return self.schedule.apply(self, pick)
+        done = self.schedule.apply(self, pick)
+        if done.size:
+            self._after_change(done)
+        return done
 
     def _after_change(self, pick: Pick) -> None:
         """Bring what follows from states and discretes up to date in these lanes."""
@@ -460,6 +474,7 @@ class Block:
             "due",
             "stop",
             "end",
+            "longest",
         ):
             setattr(self, name, getattr(self, name)[keep])
         self.y, self.f, self.peak = self.y[:, keep], self.f[:, keep], self.peak[:, keep]

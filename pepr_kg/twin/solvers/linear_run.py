@@ -144,7 +144,7 @@ def _coefficients(model: Model) -> tuple[Callable[..., Any], int]:
     if system is None:
         detail = {
             "en": "its rates are not linear in its states with constant coefficients",
-            "fr": "ses vitesses ne sont pas linéaires en ses états à coefficients constants",
+            "fr": "ses dérivées ne sont pas linéaires en ses états, à coefficients constants",
         }
         raise ModelUnsupported(model=model.name, construct='method="linear"', detail=detail)
     entries = [entry for row in system.matrix for entry in row] + list(system.shift)

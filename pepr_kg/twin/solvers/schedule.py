@@ -3,7 +3,7 @@
 The steps of a lane end exactly at its next entry, so an entry is never stepped over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,15 @@ ADD, SET, SCALE = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an entry changes: a row of the states, or a slot (of a constant or a discrete)."""
+    """What an entry changes: a row of the states, or a slot (of a constant or a discrete).
+
+    Where it is an amount that the model's user knows as a concentration, `compartment` is where: what is set is the
+    concentration, as at the start; what is added is an amount.
+    """
 
     row: int = -1
     slot: int = -1
+    compartment: str | None = None
 
 
 @dataclass(slots=True)
@@ -55,6 +60,9 @@ class Schedule:
                 target, lanes = self.table[index], due[mask]
                 values = block.y[target.row] if target.row >= 0 else block.v[target.slot]
                 old, action, amount = values[lanes], actions[mask], amounts[mask]
+                if target.compartment is not None and (action == SET).any():
+                    size = block.program.outputs((target.compartment,))(*block.part(lanes)[:3])[0]
+                    amount = np.where(action == SET, amount * size, amount)
                 values[lanes] = np.where(action == ADD, old + amount, np.where(action == SCALE, old * amount, amount))
             self.at[due] += 1
             done[due] = True
@@ -72,12 +80,11 @@ class Schedule:
         )
 
 
-def kept_slots(program: Any, schedule: Schedule | None, outputs: Sequence[str]) -> list[int]:
+def kept_slots(program: Any, changed: Iterable[int], outputs: Sequence[str]) -> list[int]:
     """Return the slots that change on the way and that these outputs read: discretes, what is looked back on, what a
-    schedule sets."""
+    schedule sets (`changed`)."""
     names = (*program.discretes, *(f"delay:{at}" for at in range(len(program.delays))))
     slots = [program.slots[name] for name in names]
-    if schedule is not None:
-        slots += [target.slot for target in schedule.table if target.slot >= 0 and target.slot not in slots]
+    slots += [slot for slot in dict.fromkeys(changed) if slot not in slots]
     read = {program.slots[name] for name in program.reads(outputs) if name in program.slots}
     return [slot for slot in slots if slot in read]

@@ -74,15 +74,21 @@ class Task:
             yield self.pick(np.arange(first, min(first + size, self.lanes)))
 
     def pick(self, lanes: npt.NDArray[np.intp]) -> "Task":
-        """Return the task for some of its lanes (in increasing order)."""
+        """Return the task for some of its lanes (in increasing order).
+
+        The first entry of each symbol stays even where it concerns none of them: what changes on the way has a value in
+        each lane, and the method is the same, whichever lanes are together.
+        """
         if lanes.size == self.lanes:
             return self
         values = {name: value[lanes] if isinstance(value, np.ndarray) else value for name, value in self.values.items()}
-        entries = []
+        entries, named = [], set[str]()
         for entry in self.entries:
-            inside = np.flatnonzero(np.isin(lanes, entry.lanes))
-            if inside.size:
+            place = np.minimum(np.searchsorted(lanes, entry.lanes), lanes.size - 1)
+            inside = place[lanes[place] == entry.lanes]
+            if inside.size or entry.symbol not in named:
                 entries.append(replace(entry, lanes=inside))
+            named.add(entry.symbol)
         grid = self.grid if self.grid.ndim == 1 else self.grid[:, lanes]
         return replace(self, values=values, lanes=lanes.size, grid=grid, entries=tuple(entries), keys=self.keys[lanes])
 
@@ -122,8 +128,10 @@ def solve(task: Task) -> Part:
     else:
         run, method = _run(task, program, y0, v, method)
         data, status, steps, ended = _outputs(task, program, v, run), run.status.copy(), run.steps, run.ended
+    wanted = np.isfinite(task.grid) if task.grid.ndim == 2 else np.True_
+    if not wanted.all():  # after a patient's last time there are no values
+        data[:, ~wanted] = np.nan
     if not task.allow_undefined and not np.isfinite(np.sum(data)):
-        wanted = np.isfinite(task.grid) if task.grid.ndim == 2 else np.True_
         undefined = np.any(~np.isfinite(data) & wanted, axis=(0, 1))
         status[undefined & (status == Status.DONE)] = Status.NOT_FINITE
     return Part(data, status, ended, steps, method)
@@ -166,12 +174,18 @@ def _refuse_method(task: Task, program: Any) -> None:
 def _start(task: Task, program: Any) -> tuple[Array, list[Any]]:
     """Return states and slots at the start; a slot that is to change on the way has a value of its own in each lane."""
     y0, v = program.start(task.values, task.lanes, task.start)
-    targets = {program.slots.get(core_of(task.model, entry.symbol)) for entry in task.entries} - {None}
+    targets = _changed(task, program)
     for slot in targets:
         v[slot] = np.array(np.broadcast_to(v[slot], task.lanes), dtype=float)
     if targets:
         program.prepare(v)
     return y0, v
+
+
+def _changed(task: Task, program: Any) -> list[int]:
+    """Return the slots that entries change."""
+    symbols = (core_of(task.model, entry.symbol) for entry in task.entries)
+    return list(dict.fromkeys(program.slots[symbol] for symbol in symbols if symbol in program.slots))
 
 
 def core_of(model: Model, symbol: str) -> str:
@@ -184,12 +198,23 @@ def _run(task: Task, program: Any, y0: Array, v: list[Any], method: str) -> tupl
     if method == "scalar" and not task.entries:
         control = replace(task.control, stiff_after=_STIFF_AFTER) if task.method is None else task.control
         found = run_scalar(task.model, task.start, y0, v, task.grid, control, jit=task.jit)
-        if found is not None and task.method is None and task.lanes == 1 and found.status[0] == Status.STEP_LIMIT:
-            return _integrate(task, program, y0, v, "stiff")
         if found is not None:
-            return found, method
+            left = np.flatnonzero(found.status == Status.STIFF)
+            spent = np.flatnonzero((found.status == Status.STEP_LIMIT) & (task.method is None))
+            again = ((left, "explicit"), (spent, "stiff"))
+            used = [_put_again(task, program, found, lanes, other) for lanes, other in again if lanes.size]
+            return found, ", ".join([method] * (left.size + spent.size < task.lanes) + used)
     # Here too: what left the domain of plain floats, and what is too stiff for them.
     return _integrate(task, program, y0, v, "explicit" if method == "scalar" else method)
+
+
+def _put_again(task: Task, program: Any, run: Run, lanes: npt.NDArray[np.intp], method: str) -> str:
+    """Solve some lanes of a scalar run anew, each as it would be alone; return the method that they came to."""
+    part = task.pick(lanes)
+    again, used = _integrate(part, program, *_start(part, program), method)
+    run.y[:, :, lanes], run.status[lanes] = again.y, again.status
+    run.ended[lanes], run.steps[lanes] = again.ended, again.steps
+    return used
 
 
 def _choose(task: Task, program: Any) -> str:
@@ -231,9 +256,8 @@ def _block(task: Task, program: Any, y0: Array, v: list[Any], stiff: bool, watch
     stepper: Any = Rosenbrock(program, *sizes, mass=program.mass) if stiff else DormandPrince(program, *sizes)
     control = replace(task.control, stiff_after=_STIFF_AFTER) if watch else task.control
     history = History(program, task.start, lambda then: program.start(task.values, 1, then)) if program.delays else None
-    schedule = _schedule(task, program)
-    kept = kept_slots(program, schedule, task.outputs)
-    events = _events(task, program)
+    schedule, events = _schedule(task, program), _events(task, program)
+    kept = kept_slots(program, _changed(task, program), task.outputs)
     return Block(program, stepper, task.start, y0, v, task.grid, control, kept, events, schedule, history)
 
 
@@ -266,12 +290,15 @@ def _schedule(task: Task, program: Any) -> Schedule | None:
     rows: list[list[tuple[float, int, float, int]]] = [[] for _ in range(task.lanes)]
     for entry in task.entries:
         core = core_of(task.model, entry.symbol)
-        target = Target(row=program.rows[core]) if core in program.rows else Target(slot=program.slots[core])
+        variable = task.model.variable(entry.symbol)
+        within = variable.compartment if core != entry.symbol else None
+        row, slot = program.rows.get(core, -1), -1 if core in program.rows else program.slots[core]
+        target = Target(row, slot, within)
         if target not in table:
             table.append(target)
         for lane in entry.lanes:
             rows[lane].append((entry.time, entry.action, entry.amount, table.index(target)))
-    depth = max(len(row) for row in rows)
+    depth = max([1, *(len(row) for row in rows)])
     shape = (depth, task.lanes)
     plan = Schedule(
         np.full(shape, np.inf),
@@ -295,7 +322,7 @@ def _outputs(task: Task, program: Any, v: list[Any], run: Run) -> Array:
     data = run.y if alike else np.empty((len(task.outputs), count, task.lanes))
     size = max(1, _CHUNK // max(1, task.lanes))
     slots = list(v)
-    changing = kept_slots(program, _schedule(task, program), task.outputs) if len(run.d) else []
+    changing = kept_slots(program, _changed(task, program), task.outputs) if len(run.d) else []
     with np.errstate(all="ignore"):
         for first in range(0, 0 if alike else count, size):
             part = slice(first, min(first + size, count))
@@ -305,7 +332,8 @@ def _outputs(task: Task, program: Any, v: list[Any], run: Run) -> Array:
             compute(grid, run.y[:, part], slots, data[:, part])
     for lane in np.flatnonzero(run.status != Status.DONE):  # what was not reached is not a value
         grid = task.grid if task.grid.ndim == 1 else task.grid[:, lane]
-        data[:, grid > run.ended[lane], lane] = np.nan
+        unwritten = np.isnan(run.y[:, :, lane]).all(axis=0) if len(run.y) else grid == run.ended[lane]
+        data[:, (grid > run.ended[lane]) | unwritten, lane] = np.nan
     return data
 
 
