@@ -31,7 +31,8 @@ from pepr_kg.twin.estimation.predictor import predictor
 from pepr_kg.twin.estimation.priors import Prior, Priors
 from pepr_kg.twin.estimation.tracking import track
 from pepr_kg.twin.estimation.uncertainty import bands, calibrate, decompose, perturb, simulate, weigh
-from pepr_kg.twin.evaluate import Dose, evaluate
+from pepr_kg.twin.evaluate import evaluate
+from pepr_kg.twin.interventions import Dose
 from pepr_kg.twin.model import Model
 from pepr_kg.twin.result import Failure, Result
 from pepr_kg.twin.sbml.reading import read_model

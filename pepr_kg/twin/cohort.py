@@ -56,6 +56,17 @@ def read_cohort(
     >>> cohort.values["sbp_mmHg"].round(1).tolist(), cohort.values["region"].tolist(), cohort.patients
     ([135.0, 120.0], [0.0, 2.0], ('1', '2'))
     """
+    if not isinstance(given, Mapping):
+        raise BadValue(
+            model=model.name,
+            symbol="patients",
+            patient="*",
+            value=type(given).__name__,
+            detail={
+                "en": "a mapping from symbols to values was expected, one value for all patients or one for each",
+                "fr": "il faut un dictionnaire de symboles à valeurs, une pour tous les patients ou une pour chacun",
+            },
+        )
     known = {item.symbol: item for item in model.variables if item.role != "derived"}
     count = _count(model, given, patients)
     keys = tuple(str(key) for key in patients) if patients is not None else _numbered(count)

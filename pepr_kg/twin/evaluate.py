@@ -4,7 +4,6 @@ import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,36 +11,22 @@ import numpy.typing as npt
 from pepr_kg.twin.amplification import local_tolerance
 from pepr_kg.twin.cohort import Cohort, Given, read_cohort
 from pepr_kg.twin.compiler.analysis import form
-from pepr_kg.twin.errors import BadScenario, BadTimes, BadValue, UnknownSymbol, suggest
+from pepr_kg.twin.errors import BadTimes, BadValue, UnknownSymbol, suggest
 from pepr_kg.twin.estimation.individualise import Fit
 from pepr_kg.twin.estimation.priors import Priors
 from pepr_kg.twin.estimation.variation import vary
 from pepr_kg.twin.expression import Array, Value
+from pepr_kg.twin.interventions import Dose, broken_rules, entries_of, intervene, lapse
 from pepr_kg.twin.model import Model
 from pepr_kg.twin.result import Result
-from pepr_kg.twin.scenario import Intervention, Scenario
+from pepr_kg.twin.scenario import Scenario
 from pepr_kg.twin.solvers.processes import run_apart
 from pepr_kg.twin.solvers.run import Control
-from pepr_kg.twin.solvers.schedule import ADD, SCALE, SET
-from pepr_kg.twin.solvers.solve import METHODS, Entry, Task, lane_values, solve
+from pepr_kg.twin.solvers.solve import METHODS, Task, solve
 from pepr_kg.twin.status import Status
 
 _ABSOLUTE = 0.3  # of the absolute error asked for, in a step: where it rules, errors of steps add up
 _BLOCK = 16_384  # lanes; more leave the cache, fewer pay for the calls
-_ACTIONS = {"add": ADD, "set": SET, "scale": SCALE}
-
-
-@dataclass(frozen=True, slots=True)
-class Dose:
-    """An amount given to one patient: added to the amount of the state `symbol` (in its unit) at `time` (the model's).
-
-    `patient` is the patient's key: "1", "2" … where the cohort has no other.
-    """
-
-    patient: str
-    symbol: str
-    time: float
-    amount: float
 
 
 def evaluate(
@@ -101,8 +86,19 @@ def evaluate(
     >>> result.values("egfr")[:, :, 0, 0].round(1).tolist(), result.unit("egfr")  # patients, scenarios
     ([[84.3, 79.2], [36.7, 34.5]], 'mL/min/{1.73_m2}')
     """
+    if not isinstance(model, Model):
+        raise BadValue(
+            model="evaluate",
+            symbol="model",
+            patient="*",
+            value=repr(model),
+            detail={
+                "en": "a Model was expected; load_model(name) gives one",
+                "fr": "il faut un Model ; load_model(nom) en donne un",
+            },
+        )
     cohort = _read_patients(model, patients, units, strict=not allow_undefined)
-    plans = tuple(scenarios) or (Scenario.base(),)
+    plans = (scenarios,) if isinstance(scenarios, Scenario) else tuple(scenarios) or (Scenario.base(),)
     if samples < 1:
         raise BadValue(
             model=model.name,
@@ -111,10 +107,10 @@ def evaluate(
             value=samples,
             detail={"en": "at least one sample is needed", "fr": "il faut au moins un échantillon"},
         )
-    _check_numbers(model, rtol=rtol, atol=atol, start=start, max_steps=max_steps, block=block)
+    _check_numbers(model, rtol=rtol, atol=atol, start=start, max_steps=max_steps, block=block, workers=workers)
     shape = (len(cohort), len(plans), samples)
     grid = _read_times(model, times, start, shape)
-    wanted = tuple(outputs) if outputs is not None else model.outputs
+    wanted = model.outputs if outputs is None else (outputs,) if isinstance(outputs, str) else tuple(outputs)
     _check_outputs(model, wanted)
     if method is not None and method not in METHODS:
         raise BadValue(
@@ -133,9 +129,10 @@ def evaluate(
         else:
             draws = vary(model, cohort, samples=samples, seed=seed, spread=spread)
     values = _spread(model, cohort, draws, shape)
-    values = _intervene(model, values, plans, shape, start)
-    entries = _timed(model, plans, tuple(doses), cohort, shape, start)
-    valid = valid_lanes(model, values, math.prod(shape), start)
+    values = intervene(model, values, plans, shape, start)
+    entries = entries_of(model, plans, tuple(doses), cohort, shape, start)
+    broken = broken_rules(model, values, math.prod(shape), start)
+    lapses, later = lapse(model, values, plans, shape)
     stricter = _stricter(model, grid, start, rtol, method)
     absolute = _tolerances(model, atol)
     control = Control(rtol=rtol * stricter, atol=absolute * stricter * _ABSOLUTE, max_steps=max_steps)
@@ -156,16 +153,26 @@ def evaluate(
         alone=math.prod(shape) == 1,
     )
     data, status, ended, steps, used = _run(task, workers, block)
-    if not valid.all():
-        status[~valid] = Status.NOT_VALID
-        ended[~valid] = start
-        data[:, :, ~valid] = np.nan
+    lapses[broken >= 0] = start
+    for lane in np.flatnonzero(np.isfinite(lapses)):  # what the model is not made for is no prediction
+        own = grid if grid.ndim == 1 else grid[:, lane]
+        data[:, (own >= lapses[lane]) if broken[lane] < 0 else slice(None), lane] = np.nan
+        status[lane], ended[lane] = Status.NOT_VALID, lapses[lane]
+    rules = np.where(broken >= 0, broken, later)
     shown = grid if grid.ndim == 1 else np.asarray(times, dtype=float)
-    return Result(model, wanted, shown, cohort.patients, plans, samples, data, status, ended, steps, used, seed)
+    keys = cohort.patients
+    return Result(model, wanted, shown, keys, plans, samples, data, status, ended, steps, used, seed, rules)
 
 
 def _check_numbers(
-    model: Model, *, rtol: float, atol: float | Mapping[str, float], start: float, max_steps: int, block: int
+    model: Model,
+    *,
+    rtol: float,
+    atol: float | Mapping[str, float],
+    start: float,
+    max_steps: int,
+    block: int,
+    workers: int | Executor,
 ) -> None:
     """Raise `BadValue` for a number that the solvers cannot work with, `UnknownSymbol` for a tolerance of none."""
 
@@ -181,7 +188,8 @@ def _check_numbers(
             refuse(symbol, value, "a tolerance that is not negative was expected", "il faut une tolérance non négative")
     if not math.isfinite(start):
         refuse("start", start, "a finite number was expected", "il faut un nombre fini")
-    for symbol, size in (("max_steps", max_steps), ("block", block)):
+    processes = workers if isinstance(workers, int) else 1
+    for symbol, size in (("max_steps", max_steps), ("block", block), ("workers", processes)):
         if size < 1:
             refuse(symbol, size, "at least 1 was expected", "il faut au moins 1")
 
@@ -272,150 +280,6 @@ def _spread(
             )
         found[symbol] = np.ascontiguousarray(np.broadcast_to(table[:, None, :], shape)).reshape(-1)
     return found
-
-
-def _intervene(
-    model: Model, values: dict[str, Value], plans: tuple[Scenario, ...], shape: tuple[int, int, int], start: float
-) -> dict[str, Value]:
-    """Apply what scenarios change at the start."""
-    changes = [[item for item in plan.interventions if item.at is None] for plan in plans]
-    touched = dict.fromkeys(item.symbol for plan in changes for item in plan)
-    if not touched:
-        return values
-    lanes, count = np.arange(math.prod(shape)).reshape(shape), shape[0] * shape[2]
-    tables = {symbol: np.empty(shape) for symbol in touched}
-    for at, plan in enumerate(changes):  # each alone: what the model computes from others does so in every scenario
-        pick = lanes[:, at, :].reshape(-1)
-        own = {name: value[pick] if isinstance(value, np.ndarray) else value for name, value in values.items()}
-        for item in plan:
-            _check_target(model, item)
-            known = own[item.symbol] if item.symbol in own else lane_values(model, own, count, start, item.symbol)
-            old = np.broadcast_to(known, count)
-            changed = np.full(count, item.value)
-            if item.action != "set":
-                changed = old + changed if item.action == "add" else old * changed
-            _check_changed(model, item, changed)
-            own[item.symbol] = changed
-        for symbol in touched:
-            known = own[symbol] if symbol in own else lane_values(model, own, count, start, symbol)
-            tables[symbol][:, at, :] = np.broadcast_to(known, count).reshape(shape[0], shape[2])
-    return {**values, **{symbol: table.reshape(-1) for symbol, table in tables.items()}}
-
-
-def _check_changed(model: Model, item: Intervention, changed: Array) -> None:
-    """Raise `BadScenario` where a value that was changed is one that no patient may be given."""
-    variable = model.variable(item.symbol)
-    low, high = variable.bounds
-    bad = changed[(changed < low) | (changed > high) | ((changed == low) & variable.open_below)]
-    if bad.size:
-        raise BadScenario(
-            symbol=item.symbol,
-            detail={
-                "en": f"it becomes {bad[0]:g}, which is outside {low:g} to {high:g}",
-                "fr": f"la valeur devient {bad[0]:g}, hors de {low:g} à {high:g}",
-            },
-        )
-
-
-def _check_target(model: Model, item: Intervention) -> None:
-    if item.symbol not in model.symbols:
-        raise UnknownSymbol(model=model.name, symbol=item.symbol, known=suggest(item.symbol, model.symbols))
-    variable = model.variable(item.symbol)
-    if variable.role == "derived":
-        raise BadScenario(
-            symbol=item.symbol,
-            detail={
-                "en": f"the model {model.name} computes it; change what it is computed from",
-                "fr": f"le modèle {model.name} le calcule ; changez ce dont il dépend",
-            },
-        )
-    low, high = variable.bounds
-    if item.action == "set" and not low <= item.value <= high:
-        raise BadScenario(
-            symbol=item.symbol,
-            detail={
-                "en": f"{item.value:g} is outside {low:g} to {high:g}",
-                "fr": f"{item.value:g} sort de {low:g} à {high:g}",
-            },
-        )
-
-
-def _timed(
-    model: Model,
-    plans: tuple[Scenario, ...],
-    doses: tuple[Dose, ...],
-    cohort: Cohort,
-    shape: tuple[int, int, int],
-    start: float,
-) -> tuple[Entry, ...]:
-    """Return what is done at known times, each entry with the lanes that it concerns."""
-    lanes = np.arange(math.prod(shape)).reshape(shape)
-    found = []
-    for at, plan in enumerate(plans):
-        for item in plan.interventions:
-            if item.at is not None:
-                _check_target(model, item)
-                if item.at < start:
-                    raise BadScenario(
-                        symbol=item.symbol,
-                        detail={
-                            "en": f"its time {item.at:g} lies before the start, {start:g}",
-                            "fr": f"son instant {item.at:g} précède le début, {start:g}",
-                        },
-                    )
-                found.append(
-                    Entry(item.at, item.symbol, _ACTIONS[item.action], item.value, lanes[:, at, :].reshape(-1))
-                )
-    index = {key: at for at, key in enumerate(cohort.patients)} if doses else {}
-    check_doses(model, doses, cohort.patients, start)
-    for dose in doses:
-        found.append(Entry(dose.time, dose.symbol, ADD, dose.amount, lanes[index[dose.patient]].reshape(-1)))
-    return tuple(found)
-
-
-def check_doses(model: Model, doses: Iterable[Dose], patients: Sequence[str], start: float) -> None:
-    """Raise `BadValue` or `UnknownSymbol` for a dose that cannot be given, or two that contradict each other."""
-    doses = tuple(doses)
-    index = {key: at for at, key in enumerate(patients)} if doses else {}
-    seen: dict[tuple[str, str, float], float] = {}
-    for dose in doses:
-        _check_dose(model, dose, index, seen, start)
-
-
-def _check_dose(
-    model: Model, dose: Dose, index: Mapping[str, int], seen: dict[tuple[str, str, float], float], start: float
-) -> None:
-    def refuse(en: str, fr: str) -> None:
-        raise BadValue(
-            model=model.name,
-            symbol=dose.symbol,
-            patient=dose.patient,
-            value=f"{dose.amount:g} @ {dose.time:g}",
-            detail={"en": en, "fr": fr},
-        )
-
-    if dose.patient not in index:
-        refuse("this patient is not in the cohort", "ce patient n’est pas dans la cohorte")
-    if dose.symbol not in model.symbols or model.variable(dose.symbol).role not in ("state", "discrete"):
-        raise UnknownSymbol(model=model.name, symbol=dose.symbol, known=suggest(dose.symbol, model.states))
-    if not (math.isfinite(dose.amount) and dose.amount >= 0 and math.isfinite(dose.time) and dose.time >= start):
-        refuse(
-            "an amount that is not negative and a time from the start on were expected",
-            "il faut une quantité non négative et un instant à partir du début",
-        )
-    if seen.setdefault((dose.patient, dose.symbol, dose.time), dose.amount) != dose.amount:
-        refuse("another amount is given at the same time", "une autre quantité est donnée au même instant")
-
-
-def valid_lanes(model: Model, values: Mapping[str, Value], lanes: int, start: float = 0.0) -> npt.NDArray[np.bool_]:
-    """Return for which lanes the model may be used."""
-    valid = np.ones(lanes, dtype=bool)
-    for rule in model.validity:
-        value = values.get(rule.symbol)
-        if value is None:  # a default of the file, or what it computes from others
-            value = lane_values(model, values, lanes, start, rule.symbol)
-        valid &= (np.asarray(value) >= rule.minimum) & (np.asarray(value) <= rule.maximum)
-    return valid
 
 
 def _lane_keys(model: Model, cohort: Cohort, shape: tuple[int, int, int]) -> npt.NDArray[np.intp]:

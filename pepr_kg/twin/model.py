@@ -128,7 +128,7 @@ class Annotation:
     resource: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Model:
     """A model in core form (see the module). Frozen; equal files have equal `digest`s (SHA-256 of the bytes).
 
@@ -165,6 +165,9 @@ class Model:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"Model({self.name}: {len(self.states)} state(s), {len(self.variables)} symbol(s), {self.digest[:12]})"
 
     def variable(self, symbol: str) -> Variable:
         """Return what is known of a symbol. Raises `KeyError` where the model has none of that name."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pepr_kg.twin.errors import UnknownSymbol, suggest
 from pepr_kg.twin.expression import Array
-from pepr_kg.twin.model import Model
+from pepr_kg.twin.model import Model, Validity
 from pepr_kg.twin.scenario import Scenario
 from pepr_kg.twin.status import Status
 
@@ -27,16 +27,22 @@ class Failure:
     sample: int
     time: float
     status: Status
+    rule: Validity | None = None  # the one of the model's that is broken, where it is not made for this patient
 
     def sentence(self, lang: str) -> str:
         """Return it as one sentence in "en" or "fr"."""
         if lang == "fr":
             where = f"Patient {self.patient}, scénario « {self.scenario} », à t = {self.time:g}"
+            if self.rule is not None:
+                return f"{where} : Le modèle n’est pas fait pour ce patient ({self.rule.symbol}). {self.rule.reason_fr}"
             return f"{where} : {self.status.sentence(lang)}"
-        return f'Patient {self.patient}, scenario "{self.scenario}", at t = {self.time:g}: {self.status.sentence(lang)}'
+        where = f'Patient {self.patient}, scenario "{self.scenario}", at t = {self.time:g}'
+        if self.rule is not None:
+            return f"{where}: The model is not made for this patient ({self.rule.symbol}). {self.rule.reason_en}"
+        return f"{where}: {self.status.sentence(lang)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """Trajectories of the outputs asked for.
 
@@ -62,6 +68,15 @@ class Result:
     steps: npt.NDArray[np.int64]
     method: str
     seed: int
+    rules: npt.NDArray[np.intp]  # (lanes,), the rule of `model.validity` that is broken; -1: none
+
+    def __repr__(self) -> str:
+        patients, scenarios, samples = self.shape
+        failed = int(np.count_nonzero(self.status))
+        return (
+            f"Result({self.model.name}: {patients} patient(s), {scenarios} scenario(s), {samples} sample(s), "
+            f"{self.times.shape[-1]} time(s), {failed} failure(s), outputs {', '.join(self.outputs)})"
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -96,7 +111,8 @@ class Result:
         for lane in np.flatnonzero(self.status != Status.DONE):
             patient, scenario, sample = np.unravel_index(lane, self.shape)
             plan, status = self.scenarios[scenario].name, Status(int(self.status[lane]))
-            found.append(Failure(self.patients[patient], plan, int(sample), float(self.ended[lane]), status))
+            rule = self.model.validity[self.rules[lane]] if status == Status.NOT_VALID else None
+            found.append(Failure(self.patients[patient], plan, int(sample), float(self.ended[lane]), status, rule))
         return tuple(found)
 
     def notice(self, lang: str) -> str:

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 
 from pepr_kg.twin.errors import BadScenario
 
-SIGNS = {"set": "=", "scale": "×", "add": "+"}
+SIGNS = {"set": "=", "scale": "×", "add": "+", "dose": "+"}
 
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """One change: `action` is "set", "scale" or "add"; `at` is a time of the model, None the start of the run."""
+    """One change: `action` is "set", "scale", "add" or "dose"; `at` is a time of the model, None the start of the run.
+
+    What is set may be the text of a category. What is added has the unit of the symbol, a dose that of its amount.
+    """
 
     action: str
     symbol: str
-    value: float
+    value: float | str
     at: float | None = None
 
     def __post_init__(self) -> None:
@@ -30,11 +33,21 @@ class Intervention:
             raise BadScenario(
                 symbol=self.symbol,
                 detail={
-                    "en": f'"{self.action}" is not an action; use set, scale or add',
-                    "fr": f"« {self.action} » n’est pas une action ; employez set, scale ou add",
+                    "en": f'"{self.action}" is not an action; use set, scale, add or dose',
+                    "fr": f"« {self.action} » n’est pas une action ; employez set, scale, add ou dose",
                 },
             )
-        if not math.isfinite(self.value) or (self.at is not None and not math.isfinite(self.at)):
+        text = isinstance(self.value, str)
+        if text and self.action != "set":
+            raise BadScenario(
+                symbol=self.symbol,
+                detail={
+                    "en": f'the text "{self.value}" can be set, and nothing else be done with it',
+                    "fr": f"le texte « {self.value} » ne peut que remplacer une valeur (set)",
+                },
+            )
+        finite = text or math.isfinite(float(self.value))
+        if not finite or (self.at is not None and not math.isfinite(self.at)):
             raise BadScenario(
                 symbol=self.symbol,
                 detail={
@@ -45,7 +58,7 @@ class Intervention:
 
     def __str__(self) -> str:
         when = "" if self.at is None else f" @ {self.at:g}"
-        return f"{self.symbol} {SIGNS[self.action]} {self.value:g}{when}"
+        return f"{self.symbol} {SIGNS[self.action]} {_shown(self.value)}{when}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +74,8 @@ class Scenario:
         return cls("base")
 
     @classmethod
-    def set(cls, symbol: str, value: float, at: float | None = None) -> "Scenario":
-        """Return the scenario in which `symbol` has `value`, from the start or from the time `at` on."""
+    def set(cls, symbol: str, value: float | str, at: float | None = None) -> "Scenario":
+        """Return the scenario in which `symbol` has `value`, from the start or from `at` on."""
         return cls._of(Intervention("set", symbol, value, at))
 
     @classmethod
@@ -91,7 +104,7 @@ class Scenario:
                     "fr": f"il faut une quantité non négative ({amount:g}) et des instants croissants {moments}",
                 },
             )
-        entries = tuple(Intervention("add", symbol, amount, time) for time in moments)
+        entries = tuple(Intervention("dose", symbol, amount, time) for time in moments)
         return cls(f"{symbol} + {amount:g} @ {', '.join(f'{time:g}' for time in moments)}", entries)
 
     @classmethod
@@ -109,15 +122,20 @@ class Scenario:
         return Scenario(name, self.interventions)
 
 
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 def _refuse_contradiction(entries: tuple[Intervention, ...]) -> None:
     """Raise `BadScenario` where one symbol is set to two values at the same time."""
-    seen: dict[tuple[str, float | None], float] = {}
+    seen: dict[tuple[str, float | None], float | str] = {}
     for entry in entries:
         if entry.action == "set" and seen.setdefault((entry.symbol, entry.at), entry.value) != entry.value:
+            one, other = _shown(seen[entry.symbol, entry.at]), _shown(entry.value)
             raise BadScenario(
                 symbol=entry.symbol,
                 detail={
-                    "en": f"it is set to {seen[entry.symbol, entry.at]:g} and to {entry.value:g} at the same time",
-                    "fr": f"on lui donne {seen[entry.symbol, entry.at]:g} et {entry.value:g} au même instant",
+                    "en": f"it is set to {one} and to {other} at the same time",
+                    "fr": f"on lui donne {one} et {other} au même instant",
                 },
             )

@@ -8,7 +8,7 @@ A symbol that both models have is written "fast.X" or "slow.X"; what a link give
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +17,7 @@ from pepr_kg.twin.cohort import Given, read_cohort
 from pepr_kg.twin.coupling.exchange import SIDES, Route
 from pepr_kg.twin.errors import BadScenario, BadTimes, BadValue, EmptyCohort, UnknownSymbol, suggest
 from pepr_kg.twin.expression import Array
+from pepr_kg.twin.interventions import number_of
 from pepr_kg.twin.model import Model
 from pepr_kg.twin.scenario import Intervention, Scenario
 
@@ -119,16 +120,19 @@ def read_changes(models: Models, given: Linked, plans: Sequence[Scenario]) -> li
             side, symbol = split_name(models, item.symbol, given)
             model = models[side]
             variable = model.variable(symbol)
-            if variable.role == "derived" or (variable.compartment is not None and item.action == "set"):
+            if variable.role == "derived" or (
+                variable.compartment is not None and (item.action == "set" or item.at is not None)
+            ):
                 raise BadScenario(symbol=item.symbol, detail={
                     "en": f"the model {model.name} computes it; change what it is computed from",
                     "fr": f"le modèle {model.name} le calcule ; changez ce dont il dépend"})  # fmt: skip
             low, high = variable.bounds
-            if item.action == "set" and not low <= item.value <= high:
+            number = number_of(model, replace(item, symbol=symbol))
+            if item.action == "set" and not low <= number <= high:
                 raise BadScenario(symbol=item.symbol, detail={
-                    "en": f"{item.value:g} is outside {low:g} to {high:g}",
-                    "fr": f"{item.value:g} sort de {low:g} à {high:g}"})  # fmt: skip
-            found.append(Change(plan, side, symbol, item))
+                    "en": f"{number:g} is outside {low:g} to {high:g}",
+                    "fr": f"{number:g} sort de {low:g} à {high:g}"})  # fmt: skip
+            found.append(Change(plan, side, symbol, replace(item, value=number)))
     return found
 
 

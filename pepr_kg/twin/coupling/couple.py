@@ -56,7 +56,7 @@ from pepr_kg.twin.units import conversion
 
 __all__ = ["Conserved", "CoupledResult", "Leaping", "Link", "Relaxed", "couple"]
 
-_ACTIONS = {"add": ADD, "set": SET, "scale": SCALE}
+_ACTIONS = {"add": ADD, "set": SET, "scale": SCALE, "dose": ADD}
 _ORDERS = range(1, 7)
 
 Weights = Sequence[tuple[str, str, float]]  # side, symbol, weight
@@ -159,7 +159,8 @@ def couple(
     if isinstance(scheme, Leaping) and np.all(journey.status == Status.NOT_STEADY) and np.all(journey.ended == start):
         refuse_unsteady(fast, names[0], Status.NOT_STEADY, scheme.most)
     method = f"coupled, {type(scheme).__name__.lower()}, order {scheme.order}"
-    kept = (journey.status, journey.ended, journey.exchanges, method, 0)
+    unbroken = np.full(journey.status.size, -1, dtype=np.intp)
+    kept = (journey.status, journey.ended, journey.exchanges, method, 0, unbroken)
     return CoupledResult(
         Result(slow, wanted, grid, names, plans, 1, journey.slow, *kept),
         Result(fast, seen, grid, names, plans, 1, journey.fast, *kept) if isinstance(scheme, Relaxed) else None,
@@ -324,7 +325,7 @@ class _Journey:
         for change in self.changes:
             if change.item.at == time:
                 lanes = self.table[:, change.plan]
-                action, amount = _ACTIONS[change.item.action], change.item.value
+                action, amount = _ACTIONS[change.item.action], float(change.item.value)
                 altered = alter(self.pair.side(change.side), change.symbol, action, amount, lanes)
                 fast = change.side == "fast"
                 self.pair = replace(self.pair, fast=altered) if fast else replace(self.pair, slow=altered)

@@ -39,7 +39,7 @@ from pepr_kg.twin.estimation.observations import Observations, Residual
 from pepr_kg.twin.estimation.predictor import predictor, symbol_of
 from pepr_kg.twin.estimation.priors import Priors
 from pepr_kg.twin.estimation.variation import known_priors
-from pepr_kg.twin.evaluate import Dose
+from pepr_kg.twin.interventions import Dose
 from pepr_kg.twin.model import Model
 
 _NO_PRIORS = {

@@ -19,8 +19,8 @@ from pepr_kg.twin.compiler.analysis import form
 from pepr_kg.twin.errors import BadTimes, BadValue, EmptyCohort, MissingValue, UnknownSymbol, UnknownVariable, suggest
 from pepr_kg.twin.estimation.closed_form import ClosedForm
 from pepr_kg.twin.estimation.observations import Indices, Observations
-from pepr_kg.twin.evaluate import Dose, check_doses, valid_lanes
 from pepr_kg.twin.expression import Array, Value
+from pepr_kg.twin.interventions import Dose, broken_rules, check_doses
 from pepr_kg.twin.model import Model
 from pepr_kg.twin.solvers.run import Control
 from pepr_kg.twin.solvers.schedule import ADD
@@ -61,7 +61,7 @@ def predictor(
             "fr": f"une observation à {early:g} précède le début, {start:g}"})  # fmt: skip
     given = tuple(doses)
     check_doses(model, given, observations.patients, start)
-    valid = valid_lanes(model, cohort.values, len(observations.patients))
+    valid = broken_rules(model, cohort.values, len(observations.patients)) < 0
     own = {*model.constants, *model.discretes}
     direct = method in (None, "closed form") and not given and form(model) == "closed form" and own.issuperset(symbols)
     if direct:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pepr_kg.twin.builtin import MODELS
 from pepr_kg.twin.cohort import Cohort
-from pepr_kg.twin.errors import UnknownSymbol, suggest
+from pepr_kg.twin.errors import BadValue, UnknownSymbol, suggest
 from pepr_kg.twin.estimation.algebra import Array
 from pepr_kg.twin.estimation.priors import Priors
 from pepr_kg.twin.estimation.sampling import generator
@@ -36,14 +36,19 @@ def vary(model: Model, cohort: Cohort, *, samples: int, seed: int, spread: Prior
     """Return draws by symbol, each (patients, samples): what `evaluate` takes as `draws`.
 
     Without a `spread`, the parameters of a built-in model that the cohort does not give vary as in its population,
-    given those that are given, which stay as they are; of any other model nothing varies. With a `spread`, its
-    parameters vary: around the value that the cohort gives, else around the mean of the spread.
+    given those that are given, which stay as they are. With a `spread`, its parameters vary: around the value that the
+    cohort gives, else around the mean of the spread.
 
-    Raises `UnknownSymbol` for a symbol of the spread that the model does not have.
+    Raises `UnknownSymbol` for a symbol of the spread that the model does not have, and `BadValue` without a spread for
+    a model of which nobody knows how its parameters vary.
     """
     priors = spread if spread is not None else known_priors(model)
     if priors is None:
-        return {}
+        detail = {
+            "en": "nothing says how the parameters vary: give `spread`, `draws`, or a Fit as the patients",
+            "fr": "rien ne dit comment les paramètres varient : donnez `spread`, `draws`, ou un Fit pour les patients",
+        }
+        raise BadValue(model=model.name, symbol="samples", patient="*", value=samples, detail=detail)
     for symbol in priors.symbols:
         if symbol not in model.symbols:
             raise UnknownSymbol(model=model.name, symbol=symbol, known=suggest(symbol, model.symbols))

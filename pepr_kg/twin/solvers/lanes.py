@@ -302,6 +302,7 @@ class Block:
         if not self.program.modes:
             return
         t, y, v, w = self.part(pick)
+        self.look_back(t, y, v)
         values = self.program.mode_values(t, y, v, w)
         for slot, value in zip(self.program.mode_slots, values, strict=True):
             self.v[slot][pick] = value
@@ -341,8 +342,9 @@ class Block:
             changed[self._obey_schedule(pick)] = True
         if self.events is not None:
             acted = self.events.happen(self, pick)
-            changed[acted] = True
-            self._after_change(acted)
+            if acted.size:
+                changed[acted] = True
+                self._after_change(acted)
         moved = np.flatnonzero(changed)
         if moved.size:
             self._refresh(moved)

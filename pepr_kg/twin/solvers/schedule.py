@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from pepr_kg.twin.solvers.dormand_prince import Array, Pick
 
-ADD, SET, SCALE = 0, 1, 2
+ADD, SET, SCALE, DOSE = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """What an entry changes: a row of the states, or a slot (of a constant or a discrete).
 
-    Where it is an amount that the model's user knows as a concentration, `compartment` is where: what is set is the
-    concentration, as at the start; what is added is an amount.
+    Where it is an amount that the model's user knows as a concentration, `compartment` is where: what is set or added
+    is a concentration, as at the start; a dose is an amount.
     """
 
     row: int = -1
@@ -33,7 +33,7 @@ class Schedule:
     """Entries in order of time for each lane: `times`, `amounts`, `actions`, `targets` are (entries, lanes); +inf
     pads `times`.
 
-    `actions` holds ADD, SET or SCALE, `targets` an index into `table`. `at` is each lane's next entry.
+    `actions` holds ADD, SET, SCALE or DOSE, `targets` an index into `table`. `at` is each lane's next entry.
     """
 
     times: Array
@@ -60,10 +60,10 @@ class Schedule:
                 target, lanes = self.table[index], due[mask]
                 values = block.y[target.row] if target.row >= 0 else block.v[target.slot]
                 old, action, amount = values[lanes], actions[mask], amounts[mask]
-                if target.compartment is not None and (action == SET).any():
+                if target.compartment is not None and np.any((action == SET) | (action == ADD)):
                     size = block.program.outputs((target.compartment,))(*block.part(lanes)[:3])[0]
-                    amount = np.where(action == SET, amount * size, amount)
-                values[lanes] = np.where(action == ADD, old + amount, np.where(action == SCALE, old * amount, amount))
+                    amount = np.where((action == SET) | (action == ADD), amount * size, amount)
+                values[lanes] = np.where(action == SET, amount, np.where(action == SCALE, old * amount, old + amount))
             self.at[due] += 1
             done[due] = True
         return np.flatnonzero(done)
