@@ -9,8 +9,8 @@ from pepr_kg.twin import Dose, Scenario, Status, evaluate, load_model
 from pepr_kg.twin.cohort import Given
 from pepr_kg.twin.errors import BadScenario, BadValue
 
-PERSON: dict[str, Given] = {"age_a": 50, "sex": "female", "smoker": True, "sbp_mmHg": 140, "tchol_mmol_L": 5.5, "hdl_mmol_L": 1.3,
-          "region": "low"}  # fmt: skip
+PERSON: dict[str, Given] = {"age_a": 50, "sex": "female", "smoker": True, "sbp_mmHg": 140,
+                            "tchol_mmol_L": 5.5, "hdl_mmol_L": 1.3, "region": "low"}  # fmt: skip
 INFUSED = """<sbml xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2"><model id="iv">
 <listOfCompartments><compartment id="V" size="10" spatialDimensions="3" constant="true"/></listOfCompartments>
 <listOfSpecies><species id="drug" compartment="V" initialConcentration="10" hasOnlySubstanceUnits="false"
