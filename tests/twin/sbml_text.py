@@ -2,6 +2,10 @@
 
 import ast
 
+from pepr_kg.twin import evaluate
+from pepr_kg.twin.expression import evaluate as value_of
+from pepr_kg.twin.model import Model
+
 MATHML = "http://www.w3.org/1998/Math/MathML"
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "plus",
@@ -166,3 +170,23 @@ def sbml(*parts: str, attributes: str = "", root: str = "", version: int = 2, af
         f'<model id="example" {attributes}>{body(*parts)}{after}</model></sbml>'
     )
     return text.encode()
+
+
+def values(model: Model, at: float = 0.0, /, **known: float) -> dict[str, float]:
+    """The values of all symbols at a time: of the start, or of what is given."""
+    found: dict[str, float] = {}
+    for item in model.initial:
+        found[item.symbol] = known.get(item.symbol, float(value_of(item.formula, found, 0.0)))
+    for item in model.assignments:
+        found[item.symbol] = float(value_of(item.formula, found, at))
+    return found
+
+
+def rates(model: Model, at: float = 0.0, /, **known: float) -> dict[str, float]:
+    found = values(model, at, **known)
+    return {state: float(value_of(rate, found, at)) for state, rate in zip(model.states, model.rates, strict=True)}
+
+
+def course(model: Model, name: str, times: list[float], **given: float) -> list[float]:
+    result = evaluate(model, given, times=times, outputs=(name,), rtol=1e-9)
+    return [float(value) for value in result.data[0, :, 0]]
