@@ -145,6 +145,8 @@ def _count(model: Model, given: Mapping[str, Given], patients: Sequence[object] 
 
 def _numbers(model: Model, variable: Variable, raw: Given, keys: tuple[str, ...]) -> float | Array:
     """Return a float, or an array (patients,), from what was given; texts of a category become their codes."""
+    if isinstance(raw, np.ndarray) and raw.size == 1 and raw.ndim < 2 and raw.dtype.kind == "f":
+        raw = float(raw.reshape(-1)[0])
     if isinstance(raw, float) and not variable.codes and math.isfinite(raw):
         return float(raw)
     items = np.asarray(raw)

@@ -36,7 +36,7 @@ _TAYLOR = [1.0 / factorial(k) for k in range(17)]
 _NEAR = 0.7  # norm up to which the polynomial is exact to rounding: 0.7^16 / 17! < 1e-17
 _LAST = 3  # squarings done on E itself: after them a mode that has decayed is accurate relative to its own size
 _FEW = 0.25  # share of lanes below which they are taken out to be squared, and put back
-_STEPS = 12  # steps worked on at a time, for the same reason
+_STEPS = 24  # steps worked on at a time, for the same reason
 _KNOWN = 4  # propagators kept at a time where many spacings differ
 _TILE = 5000  # lanes worked on at a time, so that everything stays in a processor's second cache
 
@@ -110,25 +110,34 @@ def propagate(
 
 
 def stretches(
-    a: Matrix, b: Vector, y0: Sequence[float | Array] | Array, sizes: Sequence[float], which: Sequence[int]
+    a: Matrix,
+    b: Vector,
+    y0: Sequence[float | Array] | Array,
+    sizes: Sequence[float],
+    which: Sequence[int],
+    goal: Array | None = None,
 ) -> Iterator[tuple[slice, slice, Array]]:
     """Yield the states for some lanes and some steps at a time, (n, those steps, those lanes).
 
     The steps have the `sizes` that `which` names (see `spacings_of`); number 0 is the start. The array that comes with
-    the two slices, of steps and of lanes, is used again for the next: it stays in the cache.
+    the two slices, of steps and of lanes, is used again for the next: it stays in the cache. With a `goal`
+    (n, steps and the start, lanes) it is a part of that.
     """
     rows, layout = len(a), _layout(a, b)
     start = list(y0)
     lanes = _lanes([*(entry for row in a for entry in row), *b, *start])
     length = _STEPS if lanes > 1 else max(len(which), 1)
-    scratch = np.empty((rows, min(length, len(which)) + 1, min(lanes, _TILE)))
+    scratch = np.empty((rows, min(length, len(which)) + 1, min(lanes, _TILE))) if goal is None else None
     for first in range(0, lanes, _TILE):
         some = slice(first, min(first + _TILE, lanes))
         state: Vector = _cut(start, some)
         matrix, shift, known = [_cut(row, some) for row in a], _cut(b, some), dict[int, list[Array]]()
         for begin in range(0, max(len(which), 1), length):
             part = which[begin : begin + length]
-            out = scratch[:, : len(part) + 1, : some.stop - first]
+            if scratch is not None:
+                out = scratch[:, : len(part) + 1, : some.stop - first]
+            elif goal is not None:
+                out = goal[:, begin : begin + len(part) + 1, some]
             _fill(matrix, shift, state, known, spacings=sizes, which=part, layout=layout, out=out)
             state = [row.copy() for row in out[:, -1]]
             fresh = 0 if begin == 0 else 1  # the first of a later piece is the last of the piece before

@@ -104,7 +104,8 @@ def run_linear(
         ahead = int(np.searchsorted(grid, stop[0])) if together and stop[0] < np.inf else len(grid)
         if together and ahead > at:
             system.advance(block.ids, np.full(lanes, grid[at]), even(at))
-            _leap(block, system, grid[at:ahead], (sizes, which[at : ahead - 1]), compute, data[:, at:ahead])
+            steps, alike = (sizes, which[at : ahead - 1]), tuple(outputs) == program.states
+            _leap(block, system, grid[at:ahead], steps, compute, data[:, at:ahead], alike)
             at = ahead
             continue
         goal = grid[at] if grid.ndim == 2 else np.full(lanes, grid[at])
@@ -126,12 +127,15 @@ def _leap(
     steps: tuple[list[float], list[int]],
     compute: Callable[..., Any],
     data: Array,
+    alike: bool,
 ) -> None:
-    """Fill `data` (outputs, times, lanes) from the first time, where all lanes are, to the last before a stop."""
+    """Fill `data` (outputs, times, lanes) from the first time, where all lanes are, to the last before a stop; `alike`:
+    the outputs are the states."""
     clock, last = times[:, None], np.empty_like(block.y)
-    for part, some, states in stretches(*system.parts(), block.y, *steps):
-        slots = [slot[some] if isinstance(slot, np.ndarray) else slot for slot in block.v]
-        compute(clock[part], states, slots, data[:, part, some])
+    for part, some, states in stretches(*system.parts(), block.y, *steps, data if alike else None):
+        if not alike:
+            slots = [slot[some] if isinstance(slot, np.ndarray) else slot for slot in block.v]
+            compute(clock[part], states, slots, data[:, part, some])
         last[:, some] = states[:, -1]
     block.y, block.t[:] = last, times[-1]
 
