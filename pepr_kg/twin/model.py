@@ -128,7 +128,7 @@ class Annotation:
     resource: str
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Model:
     """A model in core form (see the module). Frozen; equal files have equal `digest`s (SHA-256 of the bytes).
 
@@ -159,12 +159,20 @@ class Model:
     annotations: tuple[Annotation, ...] = ()
     notes: str = ""
     _index: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    _mark: int = field(default=0, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._index.update({variable.symbol: at for at, variable in enumerate(self.variables)})
+        parts = (self.name, self.digest, self.variables, self.states, self.rates, self.initial, self.assignments,
+                 self.constraints, self.events, self.validity)  # fmt: skip
+        object.__setattr__(self, "_mark", hash(parts))
 
     def __hash__(self) -> int:
-        return hash(self.digest)
+        return self._mark
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two models say the same; caches ask this at every call, so it is decided by a mark made once."""
+        return self is other or (isinstance(other, Model) and self._mark == other._mark and self.digest == other.digest)
 
     def __repr__(self) -> str:
         return f"Model({self.name}: {len(self.states)} state(s), {len(self.variables)} symbol(s), {self.digest[:12]})"

@@ -131,7 +131,10 @@ def solve(task: Task) -> Part:
     wanted = np.isfinite(task.grid) if task.grid.ndim == 2 else np.True_
     if not wanted.all():  # after a patient's last time there are no values
         data[:, ~wanted] = np.nan
-    if not task.allow_undefined and not np.isfinite(np.sum(data)):
+    # The states of a linear model that nothing interrupts: what is not finite stays so, and shows at the last time.
+    undisturbed = method == "linear" and not task.model.events and not task.entries and task.grid.ndim == 1
+    seen = data[:, -1:] if undisturbed and task.outputs == program.states else data
+    if not task.allow_undefined and not np.isfinite(np.sum(seen)):
         undefined = np.any(~np.isfinite(data) & wanted, axis=(0, 1))
         status[undefined & (status == Status.DONE)] = Status.NOT_FINITE
     return Part(data, status, ended, steps, method)
