@@ -34,7 +34,8 @@ def products(draw: st.DrawFn) -> str:
         if not part.endswith("}") and not part[0].isdigit():
             part += draw(st.sampled_from(["", "", "2", "-1", "-2"]))
         operator = draw(st.sampled_from("./"))
-        text = f"{text}{operator}{part}" if draw(st.booleans()) else f"({text}){operator}({part})"
+        decimal = operator == "." and text[-1].isdigit() and part[0].isdigit()  # "1.1" is refused: it may be meant so
+        text = f"{text}{operator}{part}" if draw(st.booleans()) and not decimal else f"({text}){operator}({part})"
     return text.replace("1.10", "1/10")
 
 

@@ -43,6 +43,8 @@ def vary(model: Model, cohort: Cohort, *, samples: int, seed: int, spread: Prior
     a model of which nobody knows how its parameters vary.
     """
     priors = spread if spread is not None else known_priors(model)
+    if priors is None and len(model.events) > 1:
+        return {}  # samples of the order in which events of one instant go
     if priors is None:
         detail = {
             "en": "nothing says how the parameters vary: give `spread`, `draws`, or a Fit as the patients",
