@@ -65,7 +65,7 @@ lock: $(VENV)/.dev ## Pin the newest versions of all dependencies, with hashes
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
 	  --allow-unsafe --no-header --extra editable --output-file requirements.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
-	  --allow-unsafe --no-header --extra dev --extra editable --extra reasoning --extra speed --output-file requirements-dev.txt \
+	  --allow-unsafe --no-header --extra cluster --extra dev --extra editable --extra reasoning --extra speed --output-file requirements-dev.txt \
 	  pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
 	  --no-header --no-emit-find-links --extra bench --constraint requirements.txt --unsafe-package triton --unsafe-package nvidia-cusolver-cu12 \
