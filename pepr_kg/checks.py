@@ -17,6 +17,7 @@ from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import (
     BASE,
     ID,
+    MODELS_GRAPH,
     ONTOLOGY,
     ONTOLOGY_GRAPH,
     PEPR,
@@ -53,7 +54,7 @@ _TERM_PLACES: Final = (
         for name in ("inverseOf", "onProperty", "onClass", "someValuesFrom", "allValuesFrom", "disjointWith")
     ),
 )
-_KNOWN_GRAPHS: Final = (ONTOLOGY_GRAPH, SHAPES_GRAPH, PROGRAMME_GRAPH)
+_KNOWN_GRAPHS: Final = (ONTOLOGY_GRAPH, SHAPES_GRAPH, PROGRAMME_GRAPH, MODELS_GRAPH)
 
 _TURTLE_PREFIX: Final = re.compile(r"^\s*(?:@prefix|PREFIX)\s+([\w-]*):\s*<([^>]*)>", re.MULTILINE | re.IGNORECASE)
 _SPARQL_NOISE: Final = re.compile(r'"""(?:.|\n)*?"""|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
@@ -142,7 +143,7 @@ class _File:
         self.text = path.read_text(encoding="utf-8")
         inside = path.is_relative_to(ontology)
         place = path.relative_to(ontology).parts[0] if inside else ""
-        self.is_facts = place == "facts"
+        self.is_facts = place in {"facts", "models", "cohorts"}
         self.is_outside = place in {"external", "alignments.ttl"}
         self.is_ontology = inside
         # The triples whose three members are IRIs: most checks look at nothing else.

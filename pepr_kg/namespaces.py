@@ -28,23 +28,28 @@ SHAPE: Final = PEPR + "shape/"
 ONTOLOGY_GRAPH: Final = GRAPH + "ontology"
 SHAPES_GRAPH: Final = GRAPH + "shapes"
 PROGRAMME_GRAPH: Final = GRAPH + "programme"
+MODELS_GRAPH: Final = GRAPH + "models"
+COHORT: Final = GRAPH + "cohort/"  # graphs of patients, their observations and twins: COHORT + NAME
+RUN: Final = GRAPH + "run/"  # graphs of what evaluations gave: RUN + ID
 
 # Kinds of individuals: the KIND of `id/KIND/NAME`. A kind that is not here is a typo, and a test says so.
 KINDS: Final = (
-    "access-condition", "access-level", "aggregation", "ambition", "amount", "amount-kind", "basis",
-    "binding", "call", "call-type", "caveat", "censoring", "cohort", "component", "confidence", "consent",
-    "consent-status", "correlation", "count", "count-kind", "coupling", "coupling-operator",
-    "covariate-model", "credibility", "credibility-activity", "data-element", "dataset", "decision-status",
-    "disagreement", "disagreement-kind", "disease", "distribution", "distribution-family", "document",
-    "duration", "estimate", "evaluation", "evaluation-outcome", "event", "grant", "hypothesis",
-    "identifiability", "identifier", "identifier-scheme", "impact", "interpolation", "intervention",
-    "intervention-kind", "level", "locator", "measurement-unit", "method", "modality", "model",
-    "model-event", "model-form", "objective", "observation", "organ", "organisation", "outcome-status",
-    "output", "parameter", "parameter-level", "participation", "patient", "person", "place", "plan",
-    "prediction", "prior", "programme", "project", "research-programme", "residual-model",
-    "resolved-binding", "result-status", "role", "run-status", "scenario", "scenario-kind", "scheme",
-    "selection", "sex", "statement", "strategy", "time-scale", "topic", "trajectory", "transform", "twin",
-    "uncertainty", "uncertainty-source", "unit-conversion", "validity", "variable", "variable-role",
+    "access-condition", "access-level", "administration", "aggregation", "ambition", "amount", "amount-kind",
+    "basis", "binding", "call", "call-type", "category", "caveat", "censoring", "cohort", "component",
+    "confidence", "consent", "consent-status", "conserved-sum", "conserved-term", "correlation", "count",
+    "count-kind", "coupling", "coupling-operator", "coupling-scheme", "covariate-model",
+    "credibility", "credibility-activity", "data-element", "dataset", "decision-status", "disagreement",
+    "disagreement-kind", "disease", "distribution", "distribution-family", "document", "duration", "estimate",
+    "evaluation", "evaluation-outcome", "event", "grant", "hypothesis", "identifiability", "identifier",
+    "identifier-scheme", "impact", "interpolation", "intervention", "intervention-kind", "level", "locator",
+    "measurement-unit", "method", "modality", "model", "model-event", "model-form", "objective", "observation",
+    "organ", "organisation", "outcome-status", "output", "parameter", "parameter-level", "participation",
+    "patient", "person", "place", "plan", "prediction", "prior", "programme", "project", "quantity",
+    "quantity-value", "research-programme", "residual-model", "resolved-binding", "resolved-inputs",
+    "result-status", "role", "run-status", "scenario", "scenario-kind", "scheme", "selection", "sex",
+    "statement", "strategy", "time-origin", "time-scale", "topic", "trajectory", "transform", "twin",
+    "uncertainty", "uncertainty-source", "unit-conversion", "validity", "validity-rule", "variable",
+    "variable-role",
 )  # fmt: skip
 
 PREFIXES: Final[dict[str, str]] = {
@@ -53,6 +58,8 @@ PREFIXES: Final[dict[str, str]] = {
     "module": PEPR + "module/",
     "graph": GRAPH,
     **{kind: f"{ID}{kind}/" for kind in KINDS},
+    "bqbiol": "http://biomodels.net/biology-qualifiers/",
+    "bqmodel": "http://biomodels.net/model-qualifiers/",
     "dcat": "http://www.w3.org/ns/dcat#",
     "dcterms": "http://purl.org/dc/terms/",
     "foaf": "http://xmlns.com/foaf/0.1/",
@@ -63,6 +70,7 @@ PREFIXES: Final[dict[str, str]] = {
     "qudt": "http://qudt.org/schema/qudt/",
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+    "sbo": "http://biomodels.net/SBO/",
     "sh": "http://www.w3.org/ns/shacl#",
     "skos": "http://www.w3.org/2004/02/skos/core#",
     "sosa": "http://www.w3.org/ns/sosa/",

@@ -31,6 +31,11 @@ from pyoxigraph import (
 from pepr_kg.errors import DataSyntaxError, DataUnreadable, UnknownFormat, UnsupportedData
 from pepr_kg.namespaces import PREFIXES
 
+__all__ = [
+    "SUFFIXES", "BlankNode", "Literal", "NamedNode", "Quad", "RdfFormat", "Table", "Term", "Triple", "content_digest",
+    "format_of", "parse_bytes", "parse_file", "prefixes_of", "serialize_triples", "syntax_position",
+]  # fmt: skip
+
 Term = NamedNode | BlankNode | Literal
 
 # File suffix -> format, in the order in which help texts list them.

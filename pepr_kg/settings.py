@@ -50,6 +50,39 @@ class Settings:
         "least": 1_000,
         "en": "Largest body of a request, in bytes.",
         "fr": "Taille maximale du corps d’une requête HTTP, en octets."})
+    binding_seconds: float = field(default=60.0, metadata={
+        "least": 0.1,
+        "en": "Seconds after which the query of a binding is stopped.",
+        "fr": "Durée en secondes au bout de laquelle la requête d’une liaison est arrêtée."})
+    resolved_bindings: int = field(default=10_000, metadata={
+        "least": 0,
+        "en": "Values used by a run that are each written in the graph; of more, the file of the run alone keeps the list.",
+        "fr": "Nombre de valeurs employées par une évaluation qui sont écrites une à une dans le graphe ; au-delà, seul "
+              "le fichier de l’évaluation en garde la liste."})
+    run_wait_seconds: float = field(default=60.0, metadata={
+        "least": 0.0,
+        "en": "Seconds that a finished run waits for another writer before it gives up.",
+        "fr": "Durée en secondes pendant laquelle une évaluation terminée attend un autre écrivain avant de renoncer."})
+    evaluation_jobs: int = field(default=2, metadata={
+        "least": 1,
+        "en": "Evaluations asked for over HTTP that run at the same time.",
+        "fr": "Nombre d’évaluations demandées par HTTP qui se font en même temps."})
+    evaluation_queue: int = field(default=20, metadata={
+        "least": 0,
+        "en": "Evaluations asked for over HTTP that may wait for their turn.",
+        "fr": "Nombre d’évaluations demandées par HTTP qui peuvent attendre leur tour."})
+    evaluation_patients: int = field(default=100_000, metadata={
+        "least": 1,
+        "en": "Patients of one evaluation asked for over HTTP.",
+        "fr": "Nombre de patients d’une évaluation demandée par HTTP."})
+    evaluation_samples: int = field(default=10_000, metadata={
+        "least": 1,
+        "en": "Parameter draws of one evaluation asked for over HTTP.",
+        "fr": "Nombre de tirages de paramètres d’une évaluation demandée par HTTP."})
+    evaluation_seconds: float = field(default=3600.0, metadata={
+        "least": 1.0,
+        "en": "Seconds after which an evaluation asked for over HTTP is stopped.",
+        "fr": "Durée en secondes au bout de laquelle une évaluation demandée par HTTP est arrêtée."})
     page_size: int = field(default=50, metadata={
         "least": 1,
         "en": "Rows shown on one page before the link to the next.",

@@ -24,7 +24,7 @@ Checked: 1 shapes (1 constraints), 0 quality queries. Found: 1 violation(s), 0 w
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
@@ -40,7 +40,7 @@ from rdflib.namespace import RDF, SH
 
 from pepr_kg.errors import BadQuestion, DataError
 from pepr_kg.language import LANGUAGES
-from pepr_kg.namespaces import PREFIXES, SHAPE, SHAPES_GRAPH, shrink
+from pepr_kg.namespaces import ONTOLOGY_GRAPH, PREFIXES, SHAPE, SHAPES_GRAPH, shrink
 from pepr_kg.questions import Question, load_questions
 from pepr_kg.resources import shapes_dir
 from pepr_kg.store import BlankNode, Literal, NamedNode, Quad, Table, Term, View, parse_file
@@ -180,11 +180,27 @@ def validate(view: View) -> Report:
     against the shapes that ship with the program. Raises `DataSyntaxError` for a broken
     shapes file, `DataError` for a shape that SHACL does not allow, and `BadQuestion`.
     """
-    shapes = _shapes(view)
-    data = _graph(quad for quad in view.quads() if quad.graph_name != NamedNode(SHAPES_GRAPH))
+    return _report(view, _shapes(view), [quad for quad in view.quads() if quad.graph_name != NamedNode(SHAPES_GRAPH)])
+
+
+def validate_graphs(view: View, graphs: Sequence[NamedNode]) -> Report:
+    """Return what the subjects of these graphs do not satisfy, seen in the context of all others.
+
+    What a change costs to check then depends on the change and not on the dataset: the shapes are held against the
+    graphs, what other graphs say of the same subjects, and the types of what they name (`View.around`); the quality
+    queries see the whole view. A finding about anything else is left out: it was there before. Raises what `validate`
+    raises.
+    """
+    part = view.around(graphs, NamedNode(ONTOLOGY_GRAPH))
+    subjects = {quad.subject for graph in graphs for quad in part.quads(graph=graph)}
+    return _report(view, _shapes(view), list(part.quads()), subjects)
+
+
+def _report(view: View, shapes: rdflib.Graph, quads: Iterable[Quad], subjects: Set[object] | None = None) -> Report:
+    """Return the report on what the quads say, and the view; of `subjects` alone where they are given."""
     try:
         # No inference: a class is found through the rdfs:subClassOf triples that are in the data.
-        _, results, _ = run_shacl(data, shacl_graph=shapes, inplace=True, inference="none")
+        _, results, _ = run_shacl(_graph(quads), shacl_graph=shapes, inplace=True, inference="none")
     except ReportableRuntimeError as error:
         raise DataError(detail={lang: _WORDS["broken"][lang].format(detail=error) for lang in LANGUAGES}) from error
     if not isinstance(results, rdflib.Graph):
@@ -198,6 +214,7 @@ def validate(view: View) -> Report:
     distinct = {
         (finding.shape, finding.component, finding.focus, finding.path, finding.value, finding.message["en"]): finding
         for finding in findings
+        if subjects is None or finding.focus in subjects
     }
     return Report(tuple(sorted(distinct.values(), key=_rank)), *_size(shapes), len(questions), results)
 

@@ -27,7 +27,9 @@ from pyoxigraph import (
 
 from pepr_kg.errors import DatasetDamaged, NotAcceptable, QueryFailed, QuerySyntaxError, QueryTooLarge
 from pepr_kg.manifest import Manifest
+from pepr_kg.namespaces import GRAPH
 from pepr_kg.rdf import Table, Term, serialize_triples, syntax_position
+from pepr_kg.resources import read_query
 
 Form = OneOf["solutions", "boolean", "triples"]
 
@@ -86,6 +88,36 @@ class View:
         store.bulk_extend(quads)
         return View(store, self.manifest, self.path)
 
+    def only(self, graphs: Sequence[NamedNode]) -> "View":
+        """Return the same version with fewer graphs to be read."""
+        kept = [graph for graph in self.graphs if graph in set(graphs)]
+        return View(self._store, self.manifest, self.path, kept, self._claim)
+
+    def around(self, graphs: Sequence[NamedNode], ontology: NamedNode) -> "View":
+        """Return the part of the view that says what stands in `graphs`, held in memory; nothing is written.
+
+        It holds these graphs and, in a graph of its own, their context: what other graphs say of the same subjects, the
+        types of what is named there, and what `ontology` says of it.
+        """
+        store = Store()
+        context = NamedNode(GRAPH + "context")
+        for graph in graphs:
+            store.bulk_load(self._dump(graph), RdfFormat.N_TRIPLES, to_graph=graph)
+            others = [other for other in self.graphs if other not in graphs]
+            for query, named in (
+                ("store/same-subjects", others),
+                ("store/types-of-objects", list(self.graphs)),
+                ("store/described-objects", [ontology]),
+            ):
+                triples = self._query(read_query(query), None, graphs=([graph], named))
+                if isinstance(triples, QueryTriples):
+                    document = triples.serialize(format=RdfFormat.N_TRIPLES) or b""
+                    store.bulk_load(document, RdfFormat.N_TRIPLES, to_graph=context)
+        return View(store, self.manifest, self.path)
+
+    def _dump(self, graph: NamedNode) -> bytes:
+        return self._store.dump(format=RdfFormat.N_TRIPLES, from_graph=graph) or b""
+
     def select(self, sparql: str, bindings: Mapping[str, Term] | None = None) -> Table:
         """Return the table that a SELECT gives.
 
@@ -98,6 +130,19 @@ class View:
         columns = tuple(variable.value for variable in solutions.variables)
         try:
             return Table(columns, tuple(tuple(row) for row in solutions))
+        except (RuntimeError, ValueError, OSError) as error:
+            raise QueryFailed(detail=error) from error
+
+    def csv(self, sparql: str, bindings: Mapping[str, Term] | None = None) -> bytes:
+        """Return what a SELECT gives as a CSV document, for answers of many rows (see `columns`).
+
+        Raises `QuerySyntaxError` or `QueryFailed`.
+        """
+        solutions = self._query(sparql, bindings)
+        if not isinstance(solutions, QuerySolutions):
+            raise QueryFailed(detail={"en": "SELECT was expected", "fr": "SELECT était attendu"})
+        try:
+            return solutions.serialize(format=QueryResultsFormat.CSV) or b""
         except (RuntimeError, ValueError, OSError) as error:
             raise QueryFailed(detail=error) from error
 

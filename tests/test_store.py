@@ -343,3 +343,58 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         closed.mkdir(mode=0o500)
         with pytest.raises(DatasetReadOnly):
             Dataset(closed / "data").change(who="test", source="test")
+
+
+LINE = b'<urn:example:%s> <urn:example:p> "%d"^^<http://www.w3.org/2001/XMLSchema#integer> .\n'
+
+
+def test_a_bulk_document_is_in_the_graph_counted_and_makes_a_new_version(tmp_path: Path) -> None:
+    dataset = Dataset(tmp_path / "data")
+    before = fill(dataset, quad("a", 1))
+    with dataset.change(who="test", source="test") as change:
+        assert change.bulk(LINE % (b"a", 1) + LINE % (b"b", 2), GRAPH) == 1
+        view = change.commit()
+    assert view.counts() == {GRAPH.value: 2}
+    assert view.version != before.version
+    assert view.ask("ASK { <urn:example:b> <urn:example:p> 2 }")
+
+
+def test_a_bulk_document_that_brings_nothing_changes_no_version(tmp_path: Path) -> None:
+    dataset = Dataset(tmp_path / "data")
+    before = fill(dataset, quad("a", 1))
+    with dataset.change(who="test", source="test") as change:
+        assert change.bulk(LINE % (b"a", 1), GRAPH) == 0
+        assert change.commit().version == before.version
+
+
+def test_a_bulk_file_is_read_as_its_bytes_are(tmp_path: Path) -> None:
+    path = tmp_path / "lines.nt"
+    path.write_bytes(LINE % (b"b", 2))
+    versions = []
+    for name, document in (("file", path), ("bytes", path.read_bytes())):
+        with Dataset(tmp_path / name).change(who="test", source="test") as change:
+            change.bulk(document, GRAPH)
+            versions.append(change.commit().version)
+    assert versions[0] == versions[1]
+
+
+def test_a_broken_bulk_document_is_a_sentence_and_leaves_no_trace(tmp_path: Path) -> None:
+    dataset = Dataset(tmp_path / "data")
+    before = fill(dataset, quad("a", 1))
+    with pytest.raises(DataSyntaxError) as caught, dataset.change(who="test", source="test") as change:
+        change.bulk(LINE % (b"b", 2) + b"<urn:broken\n", GRAPH)
+    assert caught.value.details["line"] == 2
+    assert dataset.view() is before
+
+
+def test_counts_follow_what_is_added_removed_and_cleared(tmp_path: Path) -> None:
+    dataset = Dataset(tmp_path / "data")
+    other = NamedNode("urn:example:other")
+    fill(dataset, quad("a", 1), quad("b", 2), quad("a", 1, other))
+    with dataset.change(who="test", source="test") as change:
+        change.bulk(LINE % (b"c", 3), GRAPH)
+        change.remove([quad("a", 1), quad("z", 9)])
+        change.clear(other)
+        view = change.commit()
+    assert view.counts() == {GRAPH.value: 2}
+    assert [graph.value for graph in view.graphs] == [GRAPH.value]

@@ -11,11 +11,12 @@ from rdflib.namespace import OWL, RDF, SH
 
 from pepr_kg.build import Built, sources
 from pepr_kg.errors import DataError, DataSyntaxError, ValidationRefused
-from pepr_kg.namespaces import GRAPH, ONTOLOGY_GRAPH, SHAPE, SHAPES_GRAPH
+from pepr_kg.namespaces import GRAPH, ONTOLOGY_GRAPH, SHAPE, SHAPES_GRAPH, shrink
 from pepr_kg.questions import load_questions
+from pepr_kg.rdf import parse_bytes
 from pepr_kg.resources import queries_dir, shapes_dir
-from pepr_kg.store import Dataset, NamedNode, Quad, View, parse_file
-from pepr_kg.validation import Report, validate
+from pepr_kg.store import Dataset, NamedNode, Quad, RdfFormat, View, parse_file
+from pepr_kg.validation import Report, validate, validate_graphs
 
 EXAMPLES = Path(__file__).parent / "data" / "shapes"
 CANDIDATE = NamedNode(GRAPH + "candidate")
@@ -365,3 +366,29 @@ def test_a_broken_shapes_file_says_where(tmp_path: Path) -> None:
     with pytest.raises(DataSyntaxError) as error:
         parse_file(path, NamedNode(SHAPES_GRAPH))
     assert error.value.details["line"] == 2
+
+
+def test_what_a_change_is_held_against_is_its_own_graph_in_the_context_of_the_rest(
+    built: tuple[Dataset, Built], tmp_path: Path
+) -> None:
+    """A cohort that another graph declares is known; a fault elsewhere is not this change's."""
+    view = built[0].view()
+    cohort, other = NamedNode(GRAPH + "cohort/one"), NamedNode(GRAPH + "cohort/other")
+    head = """@prefix dcterms: <http://purl.org/dc/terms/> . @prefix pepr: <https://w3id.org/pepr-santenum/ontology/> .
+        @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> . @prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
+        @base <https://w3id.org/pepr-santenum/id/> .\n"""
+    patient = """<patient/{name}> a pepr:Patient ; dcterms:identifier "{name}" ; pepr:birthDate "1960-01-01"^^xsd:date ;
+        pepr:hasSex <sex/female> ; pepr:hasIdentifiability <identifiability/synthetic> ;
+        pepr:memberOfCohort <cohort/c> .\n"""
+    described = head + '<cohort/c> a pepr:Cohort ; rdfs:label "c"@fr , "c"@en .\n'
+    sound = head + patient.format(name="p1")
+    faulty = described + patient.format(name="p2").replace("pepr:hasSex", "pepr:hasSex <urn:nonsense> , ")
+    quads = [
+        *parse_bytes(sound.encode(), RdfFormat.TURTLE, cohort, "one"),
+        *parse_bytes(faulty.encode(), RdfFormat.TURTLE, other, "other"),
+    ]
+    mixed = view.plus(quads)
+    assert {shrink(item.focus.value) for item in validate_graphs(mixed, [cohort]).violations} == set()
+    assert {shrink(item.focus.value) for item in validate_graphs(mixed, [other]).violations} == {"patient:p2"}
+    whole = {item.focus for item in validate(mixed).violations}
+    assert whole >= {item.focus for item in validate_graphs(mixed, [other]).violations}

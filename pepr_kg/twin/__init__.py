@@ -16,8 +16,7 @@
 
 from pathlib import Path
 
-from pepr_kg.resources import ontology_dir
-from pepr_kg.twin.builtin import builtin
+from pepr_kg.twin.builtin import builtin, builtin_models, load_builtin
 from pepr_kg.twin.cohort import Cohort, read_cohort
 from pepr_kg.twin.compiler.analysis import form
 from pepr_kg.twin.coupling.couple import Conserved, CoupledResult, Leaping, Link, Relaxed, couple
@@ -49,23 +48,15 @@ __all__ = [
 ]  # fmt: skip
 
 
-def builtin_models() -> tuple[str, ...]:
-    """Return the names of the models that come with the project.
-
-    >>> "theophylline" in builtin_models()
-    True
-    """
-    return tuple(sorted(path.stem for path in (ontology_dir() / "models").glob("*.xml")))
-
-
 def load_model(name: str | Path) -> Model:
-    """Return a built-in model by its name, or the model of an SBML file by its path.
+    """Return a built-in model by its name, or the model of an SBML file by its path, each with its meaning: the Turtle
+    file of the same name beside it, where there is one.
 
     Raises `UnknownModel` where there is neither, `ModelUnreadable` where the file is not SBML, `ModelUnsupported` where
     it needs what is not evaluated here, `ModelInvalid` where it contradicts itself.
     """
     if isinstance(name, str) and name in builtin_models():
-        return read_model(ontology_dir() / "models" / f"{name}.xml", name=name)
+        return load_builtin(name)
     path = Path(name)
     if not path.is_file():
         raise UnknownModel(name=str(name), known=suggest(str(name), builtin_models(), 20))

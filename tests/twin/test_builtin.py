@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from pepr_kg.resources import ontology_dir
-from pepr_kg.twin.builtin import MODELS, BuiltIn, builtin
+from pepr_kg.twin import load_model
+from pepr_kg.twin.builtin import BuiltIn, builtin, builtin_models, default_values
 from pepr_kg.twin.errors import UnknownModel
 from pepr_kg.twin.sbml.reading import read_model
 from pepr_kg.twin.summary import find_spikes, summarise_beat
@@ -23,10 +24,9 @@ from pepr_kg.twin.units import conversion, unit_from_sbml
 SBML = "{http://www.sbml.org/sbml/level3/version2/core}"
 MATHML = "{http://www.w3.org/1998/Math/MathML}"
 XHTML = "{http://www.w3.org/1999/xhtml}"
-PEPR = "{https://w3id.org/pepr-santenum/ontology/}"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-NAMES = [model.name for model in MODELS]
+NAMES = builtin_models()
 ISSUE = {
     "theophylline", "pk2-oral", "warfarin-pkpd", "lv-windkessel", "disease-course", "hodgkin-huxley", "phases",
     "cha2ds2-vasc", "score2", "ckd-epi-2021",
@@ -45,11 +45,7 @@ def ids_by_name(name: str) -> dict[str, str]:
 
 
 def codes_of(name: str) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = defaultdict(dict)
-    for node in root_of(name).iter(f"{SBML}parameter"):
-        for code in node.iter(f"{PEPR}code"):
-            found[node.get("id", "")][code.get("text", "")] = float(code.get("value", "nan"))
-    return found
+    return {item.symbol: {code.text: code.value for code in item.codes} for item in load_model(name).variables}
 
 
 # -- the files -----------------------------------------------------------------------------------------------------
@@ -99,13 +95,15 @@ def test_everything_has_an_identity_and_is_labelled_in_both_languages(name: str)
     root = root_of(name)
     metaids = [node.get("metaid") for node in root.iter() if node.get("metaid")]
     assert len(set(metaids)) == len(metaids)
+    meaning = builtin(name).meaning
+    assert meaning.label_en
+    assert meaning.label_fr
     for tag in ("model", "parameter", "compartment", "species", "reaction", "event", "functionDefinition"):
         for node in root.iter(f"{SBML}{tag}"):
-            own = node.find(f"{SBML}annotation/{PEPR}{'model' if tag == 'model' else 'symbol'}")
             assert node.get("metaid"), node.get("id")
-            assert own is not None, node.get("id")
-            assert own.get("label-en"), node.get("id")
-            assert own.get("label-fr"), node.get("id")
+            if tag in ("parameter", "compartment", "species", "reaction"):
+                assert meaning.elements[node.get("id", "")].label_en, node.get("id")
+                assert meaning.elements[node.get("id", "")].label_fr, node.get("id")
     for description in root.iter(f"{RDF}Description"):
         assert description.get(f"{RDF}about", "").lstrip("#") in metaids
 
@@ -122,18 +120,16 @@ def test_the_notes_say_the_same_in_english_and_in_french(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_codes_and_bounds_are_complete(name: str) -> None:
-    root = root_of(name)
-    for node in root.iter(f"{SBML}parameter"):
-        codes = list(node.iter(f"{PEPR}code"))
-        assert len({code.get("text") for code in codes}) == len({float(code.get("value", "nan")) for code in codes})
-        assert len(codes) != 1
-        assert all(code.get("label-en") and code.get("label-fr") for code in codes)
-    symbols = {node.get("id") for node in root.iter(f"{SBML}parameter")}
-    for rule in root.iter(f"{PEPR}validity"):
-        assert rule.get("symbol") in symbols
-        assert rule.get("minimum") or rule.get("maximum")
-        assert rule.get("reason-en")
-        assert rule.get("reason-fr")
+    model = load_model(name)
+    for item in model.variables:
+        assert len({code.text for code in item.codes}) == len({code.value for code in item.codes}) != 1
+        assert all(code.text and code.label_en and code.label_fr for code in item.codes)
+        assert item.bounds[0] <= item.bounds[1]
+    for rule in model.validity:
+        assert rule.symbol in model.symbols
+        assert np.isfinite([rule.minimum, rule.maximum]).any()
+        assert rule.reason_en
+        assert rule.reason_fr
 
 
 # -- what stands beside the files ----------------------------------------------------------------------------------
@@ -146,7 +142,7 @@ def test_the_reader_finds_a_unit_for_every_symbol(name: str) -> None:
     assert model.time_unit is not None
 
 
-@pytest.mark.parametrize("name", [model.name for model in MODELS if model.effects])
+@pytest.mark.parametrize("name", [name for name in NAMES if builtin(name).effects])
 def test_priors_are_about_the_values_of_the_file(name: str) -> None:
     model = read_model(builtin(name).path)
     priors = builtin(name).priors(model)
@@ -163,6 +159,16 @@ def test_the_spreads_of_the_population_are_those_of_the_file() -> None:
     assert covariance == pytest.approx(np.array([[0.028034, -0.00131], [-0.00131, 0.43458]]), rel=1e-12)
     (error,) = builtin("theophylline").residuals(model)
     assert error.additive**2 == pytest.approx(0.50158, rel=1e-12)
+
+
+def test_the_spreads_are_those_that_the_file_holds_under_symbols_of_its_own() -> None:
+    theophylline, course = (default_values(load_model(name)) for name in ("theophylline", "disease-course"))
+    held = {"xi": course["xi_sd"], "tau_a": course["tau_sd"], "s0": 1.0, "s1": 1.0}
+    assert {effect.symbol: effect.sd for effect in builtin("disease-course").effects} == held
+    assert all(error.additive == course[f"sd_{error.variable}"] for error in builtin("disease-course").errors)
+    spread = {effect.symbol: effect.sd**2 for effect in builtin("theophylline").effects}
+    assert spread == pytest.approx({"b_lCl": theophylline["omega_cl2"], "b_lka": theophylline["omega_ka2"]}, rel=1e-15)
+    assert builtin("theophylline").fixed == ("lCl", "lka", "lke")
 
 
 def test_the_disease_course_has_the_population_of_the_reference_folder(shared: Path) -> None:

@@ -13,6 +13,7 @@
 Which of several models is right is a third source of uncertainty, beside the parameters and the error of a
 measurement. Here the slow elimination is either that of the file or 15 % faster:
 
+>>> from pepr_kg.twin.builtin import builtin
 >>> from pepr_kg.twin.estimation.uncertainty import decompose, weigh
 >>> residual, = builtin("theophylline").residuals(model)
 >>> inputs = [{"dose_mg_per_kg": 4.0, "lke": lke} for lke in (-2.459, -2.459 + np.log(1.15))]
@@ -29,7 +30,7 @@ measurement. Here the slow elimination is either that of the file or 15 % faster
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from pepr_kg.twin.builtin import MODELS, builtin
+from pepr_kg.twin.builtin import meaning_of, residuals_of
 from pepr_kg.twin.cohort import Cohort, Given
 from pepr_kg.twin.errors import MissingDistribution
 from pepr_kg.twin.estimation.algebra import Array
@@ -97,8 +98,8 @@ def fit(
 
 
 def _known_residuals(model: Model) -> tuple[Residual, ...]:
-    """Return the residual errors of a built-in model; none for any other."""
-    if not any(item.name == model.name for item in MODELS):
+    """Return the residual errors that the model's meaning gives; none where it has none."""
+    meaning = meaning_of(model)
+    if meaning is None or any(error.variable not in model.symbols for error in meaning.errors):
         return ()
-    errors = builtin(model.name).residuals(model)
-    return errors if all(error.variable in model.symbols for error in errors) else ()
+    return residuals_of(meaning, model)

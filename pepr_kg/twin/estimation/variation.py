@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pepr_kg.twin.builtin import MODELS
+from pepr_kg.twin.builtin import meaning_of, priors_of
 from pepr_kg.twin.cohort import Cohort
 from pepr_kg.twin.errors import BadValue, UnknownSymbol, suggest
 from pepr_kg.twin.estimation.algebra import Array
@@ -25,17 +25,17 @@ _USE = 3  # of a patient's random numbers, apart from those of draws, errors and
 
 
 def known_priors(model: Model) -> Priors | None:
-    """Return how the individual parameters of a built-in model vary; None for a model of which that is not known."""
-    for item in MODELS:
-        if item.name == model.name and item.effects and all(effect.symbol in model.symbols for effect in item.effects):
-            return item.priors(model)
-    return None
+    """Return how the individual parameters of a model vary, by its meaning; None where that is not known."""
+    meaning = meaning_of(model)
+    if meaning is None or not meaning.effects or any(item.symbol not in model.symbols for item in meaning.effects):
+        return None
+    return priors_of(meaning, model)
 
 
 def vary(model: Model, cohort: Cohort, *, samples: int, seed: int, spread: Priors | None = None) -> dict[str, Array]:
     """Return draws by symbol, each (patients, samples): what `evaluate` takes as `draws`.
 
-    Without a `spread`, the parameters of a built-in model that the cohort does not give vary as in its population,
+    Without a `spread`, the parameters that the cohort does not give vary as the model's meaning says of its population,
     given those that are given, which stay as they are. With a `spread`, its parameters vary: around the value that the
     cohort gives, else around the mean of the spread.
 

@@ -1,4 +1,4 @@
-"""The equations of an SBML model in order, with units and remarks, frozen into a `Model`."""
+"""The equations of an SBML model in order, with units, frozen into a `Model`."""
 
 from collections.abc import Iterable, Mapping
 
@@ -43,7 +43,6 @@ def assemble(system: System, sbml: SbmlModel, name: str, digest: str, source: st
         assignments=tuple(Assignment(item, system.formulas[item]) for item in assigned),
         constraints=tuple(system.constraints),
         events=tuple(system.events),
-        validity=sbml.validity,
         annotations=sbml.annotations,
         notes=sbml.notes,
     )
@@ -90,7 +89,7 @@ def _before(expr: Expr, values: Mapping[str, Expr]) -> Expr:
 
 def _variables(system: System, sbml: SbmlModel, units: UnitTable, discretes: set[str]) -> Iterable[Variable]:
     def describe(name: str, kind: str, unit: str | None, item: Compartment | Species | Parameter) -> Variable:
-        remarks, core = item.remarks, system.core[name]
+        core = system.core[name]
         return Variable(
             symbol=name,
             kind=kind,
@@ -99,13 +98,6 @@ def _variables(system: System, sbml: SbmlModel, units: UnitTable, discretes: set
             name=item.name,
             core=core,
             compartment=item.compartment if isinstance(item, Species) and core != name else None,
-            bounds=remarks.bounds,
-            open_below=remarks.open_below,
-            transform=remarks.transform,
-            direction=remarks.direction,
-            codes=remarks.codes,
-            label_en=remarks.label_en,
-            label_fr=remarks.label_fr,
         )
 
     for compartment in sbml.compartments:

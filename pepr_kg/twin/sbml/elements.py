@@ -13,9 +13,9 @@ from xml.etree.ElementTree import Element
 
 from pepr_kg.twin.errors import ModelInvalid, ModelUnsupported
 from pepr_kg.twin.expression import Expr
-from pepr_kg.twin.model import Annotation, Validity
-from pepr_kg.twin.sbml.annotations import Remarks, read_annotations, read_remarks
-from pepr_kg.twin.sbml.document import child, children, listed, two
+from pepr_kg.twin.model import Annotation
+from pepr_kg.twin.sbml.annotations import read_annotations
+from pepr_kg.twin.sbml.document import child, listed, two
 from pepr_kg.twin.sbml.mathml import Function, local, read_function, read_math, read_number
 
 # The parts of a unit and their defaults in Level 2; no unit has an exponent or a power of ten beyond the largest.
@@ -44,7 +44,6 @@ class Compartment:
     units: str
     constant: bool
     name: str
-    remarks: Remarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,6 @@ class Species:
     constant: bool
     conversion: str
     name: str
-    remarks: Remarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,6 @@ class Parameter:
     units: str
     constant: bool
     name: str
-    remarks: Remarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +144,6 @@ class SbmlModel:
     rules: tuple[Rule, ...]
     reactions: tuple[Reaction, ...]
     events: tuple[Happening, ...]
-    validity: tuple[Validity, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     notes: str = ""
 
@@ -184,9 +180,6 @@ class _Reader:
             rules=self.rules(),
             reactions=tuple(self.reaction(node) for node in listed(model, "listOfReactions")),
             events=tuple(self.event(node, at) for at, node in enumerate(listed(model, "listOfEvents"))),
-            validity=tuple(
-                rule for node in children(model, "annotation") for rule in read_remarks(node, self.name).validity
-            ),
             annotations=read_annotations(model),
             notes=_text(child(model, "notes")),
         )
@@ -274,7 +267,6 @@ class _Reader:
             node.get("units") or "",
             self.flag(node, "constant", True),
             node.get("name") or "",
-            self.remarks(node),
         )
 
     def species(self, node: Element) -> Species:
@@ -289,7 +281,6 @@ class _Reader:
             self.flag(node, "constant", False),
             node.get("conversionFactor") or "",
             node.get("name") or "",
-            self.remarks(node),
         )
 
     def parameter(self, node: Element) -> Parameter:
@@ -299,7 +290,6 @@ class _Reader:
             node.get("units") or "",
             self.flag(node, "constant", True),
             node.get("name") or "",
-            self.remarks(node),
         )
 
     def initial(self) -> tuple[Rule, ...]:
@@ -385,9 +375,6 @@ class _Reader:
             if unit and unit not in ("time", "second", "substance", "mole"):
                 detail = two(f"{attribute} {unit} in {symbol}", f"{attribute} {unit} dans {symbol}")
                 raise ModelUnsupported(model=self.name, construct=f"{local(node)} {attribute}", detail=detail)
-
-    def remarks(self, node: Element) -> Remarks:
-        return read_remarks(child(node, "annotation"), self.name)
 
     # Identifiers ----------------------------------------------------------------------------------------------------
 

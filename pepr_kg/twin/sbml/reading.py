@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pepr_kg.twin.errors import ModelUnreadable
+from pepr_kg.twin.meaning import attach, meaning_beside, read_meaning_file
 from pepr_kg.twin.model import Model
 from pepr_kg.twin.sbml.algebraic import solve_constraints
 from pepr_kg.twin.sbml.assembly import assemble
@@ -25,11 +26,12 @@ def read_model(
 ) -> Model:
     """Return the model in an SBML file of Level 2 or 3, from a path or from the file's bytes.
 
-    `name` is what messages call it (the file's stem where it is not given), `source` where it comes from, `limit` the
-    largest size in bytes. The digest is the SHA-256 of the bytes, followed by those of the model files that it refers
-    to. Raises `ModelUnreadable` (no file, too large, not XML, entities, not SBML), `ModelUnsupported` (a construct
-    that is not evaluated, by its name) and `ModelInvalid` (undefined symbols, loops, symbols determined twice or not
-    at all).
+    A Turtle file of the same name beside the model's says what the model means (`meaning`): labels, bounds, codes, for
+    whom it holds. `name` is what messages call it (the file's stem where it is not given), `source` where it comes
+    from, `limit` the largest size in bytes. The digest is the SHA-256 of the bytes, followed by those of the model
+    files that it refers to. Raises `ModelUnreadable` (no file, too large, not XML, entities, not SBML),
+    `ModelUnsupported` (a construct that is not evaluated, by its name), `ModelInvalid` (undefined symbols, loops,
+    symbols determined twice or not at all, a meaning that does not fit) and `DataSyntaxError` for a broken Turtle file.
 
     >>> text = '''<sbml xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2"><model>
     ... <listOfParameters><parameter id="k" value="2" constant="true"/></listOfParameters></model></sbml>'''
@@ -37,11 +39,11 @@ def read_model(
     ('k',)
     """
     if isinstance(path_or_bytes, bytes):
-        shown, data, folder = name or "model", path_or_bytes, None
+        shown, data, folder, beside = name or "model", path_or_bytes, None, None
         source = source or ""
     else:
         path = Path(path_or_bytes)
-        shown, folder = name or path.stem, path.parent
+        shown, folder, beside = name or path.stem, path.parent, meaning_beside(path)
         data = read_bytes(path, shown, limit)
         source = source or str(path)
     document = read_document(data, name=shown, source=source, limit=limit)
@@ -57,4 +59,5 @@ def read_model(
     digest = hashlib.sha256(data)
     for more in flat.files:
         digest.update(more)
-    return assemble(system, sbml, sbml.name, digest.hexdigest(), source)
+    model = assemble(system, sbml, sbml.name, digest.hexdigest(), source)
+    return model if beside is None else attach(model, read_meaning_file(beside))

@@ -1,0 +1,101 @@
+"""What is asked of the evaluator: whom, with which model, under which scenarios, until when, how often, how exactly.
+
+>>> asked = Request("theophylline", cohort="theophylline", scenarios=("base", "half: dose_mg_per_kg*0.5"), samples=100)
+>>> asked.levels
+(0.05, 0.5, 0.95)
+>>> asked.statistics
+('mean', 'q05', 'q50', 'q95')
+"""
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pepr_kg.runs.errors import BadRequestField
+
+_ONE = ("value",)  # what is kept of a single sample
+
+
+def end_of_today() -> datetime:
+    """Return the last second of today (UTC): asked twice on one day, a question is the same."""
+    return datetime.now(UTC).replace(hour=23, minute=59, second=59, microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question.
+
+    model: a name, a short form or an IRI. cohort and entities: a cohort, some entities of the graph, or some of a
+    cohort. scenarios: expressions (see `scenarios`) or IRIs of scenarios that the model declares; none: the base alone.
+    horizon: from the start of the evaluation, in `horizon_unit` (a UCUM code, by default the model's time unit); None
+    takes the model's usual one. points: of the grid from the start to the horizon, both included. at: further times, in
+    the same unit, whose predictions stand in the graph beside those of the horizon. samples: parameter draws for each
+    patient. as_of: what was observed later is not looked at. fit: whether the individual parameters are found from the
+    observations; None does so where the model and the observations allow it. outputs: symbols of the model; None takes
+    what it declares. level: of the interval between the outer quantiles. who: who asks, an IRI or a name.
+
+    Raises `BadRequestField` for a number that cannot be.
+    """
+
+    model: str
+    cohort: str | None = None
+    entities: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    horizon: float | None = None
+    horizon_unit: str | None = None
+    points: int = 25
+    at: tuple[float, ...] = ()
+    samples: int = 1
+    seed: int = 0
+    as_of: datetime = field(default_factory=end_of_today)
+    fit: bool | None = None
+    outputs: tuple[str, ...] | None = None
+    rtol: float = 1e-6
+    level: float = 0.9
+    who: str = ""
+
+    def __post_init__(self) -> None:
+        _check("points", self.points, self.points >= 1, "at least 1 was expected", "il faut au moins 1")
+        _check("samples", self.samples, self.samples >= 1, "at least 1 was expected", "il faut au moins 1")
+        _check("seed", self.seed, self.seed >= 0, "it must not be negative", "elle ne peut pas être négative")
+        between = ("a number between 0 and 1 was expected", "il faut un nombre entre 0 et 1")
+        _check("level", self.level, 0.0 < self.level < 1.0, *between)
+        _check("rtol", self.rtol, 0.0 < self.rtol < 1.0, *between)
+        fine = ("a finite number that is not negative was expected", "il faut un nombre fini et non négatif")
+        for name, values in (("horizon", (self.horizon or 0.0,)), ("at", self.at)):
+            for value in values:
+                _check(name, value, 0.0 <= value < math.inf, *fine)
+        if not self.model.strip():
+            _check("model", "-", False, "name a model", "nommez un modèle")
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Return the quantiles that are kept of several samples; none of a single one."""
+        if self.samples == 1:
+            return ()
+        tail = round((1.0 - self.level) / 2.0, 6)
+        return tail, 0.5, round(1.0 - tail, 6)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Return what is kept of each output: its value, or of several samples the mean and the quantiles."""
+        return ("mean", *(quantile_name(level) for level in self.levels)) if self.samples > 1 else _ONE
+
+    @property
+    def moment(self) -> datetime:
+        """Return `as_of` in UTC; a time without a zone is taken as UTC."""
+        return self.as_of.astimezone(UTC) if self.as_of.tzinfo else self.as_of.replace(tzinfo=UTC)
+
+
+def quantile_name(level: float) -> str:
+    """Return the name of a quantile's column.
+
+    >>> quantile_name(0.05), quantile_name(0.5), quantile_name(0.975)
+    ('q05', 'q50', 'q975')
+    """
+    return "q" + f"{level:.6f}"[2:].rstrip("0").ljust(2, "0")
+
+
+def _check(name: str, value: object, fine: bool, en: str, fr: str) -> None:
+    if not fine:
+        raise BadRequestField(field=name, value=value, detail={"en": en, "fr": fr})
