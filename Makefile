@@ -4,6 +4,7 @@ VENV := .venv
 BENCH := .venv-bench
 BIN := $(VENV)/bin
 DATA := data
+FROM ?= model
 CASES ?= ../shared/twin/reference
 SUITE ?= ../shared/sbml-test-suite
 PORT := 8000
@@ -42,8 +43,8 @@ test: $(VENV)/.dev ## Set up and run everything that CI runs
 check: $(VENV)/.dev ## Check the ontology alone: syntax, labels, OWL 2 DL, HermiT
 	@$(BIN)/pepr-kg check --reason
 
-twin-cases: $(VENV)/.dev ## Evaluate the reference cases in CASES (cases.csv, expected.csv, observations)
-	@$(BIN)/python scripts/twin_cases.py "$(CASES)"
+twin-cases: $(VENV)/.dev ## Evaluate the reference cases in CASES (cases.csv, expected.csv, observations); FROM=graph: from the graph
+	@$(BIN)/python scripts/twin_cases.py "$(CASES)" --from $(FROM)
 
 sbml-suite: $(VENV)/.dev ## Run the SBML Test Suite in SUITE (index.csv, cases/); the table goes to build/
 	@$(BIN)/python scripts/sbml_suite.py "$(SUITE)" build/sbml-suite.csv

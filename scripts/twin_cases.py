@@ -1,6 +1,9 @@
 """Evaluate the cases of a folder and compare them with what is expected.
 
-usage: python scripts/twin_cases.py FOLDER
+usage: python scripts/twin_cases.py FOLDER [--from model|graph]
+
+With `--from graph` the cases are put into a graph first, as patients with twins, and evaluated from there (see
+`twin_graph`); what is expected, and how closely, is the same.
 
 FOLDER holds `cases.csv` (case, model, inputs_json …) and `expected.csv` (case, time, time_unit, variable, unit,
 value, abs_tol, rel_tol); a value passes when it is within `abs_tol + rel_tol |expected|`. `disease-course-map.csv`
@@ -20,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from twin_figures import FIGURES
+from twin_graph import Graph, GraphResult
 from twin_tables import Case, CasesUnreadable, Expected, Outcome, read_cases, read_rows
 
 from pepr_kg.errors import PeprError
@@ -38,6 +42,7 @@ Array = npt.NDArray[np.float64]
 RTOL = 1e-8
 UNREADY = (PeprError, KeyError, TypeError, ValueError)  # what a row that cannot be run may raise
 SPREAD = {"sources": ("s0", "s1")}  # an input of several numbers, and the symbols that take them
+SOURCES = ("model", "graph")
 OF_THE_RUN = ("duration_ms",)  # inputs that no model takes
 
 
@@ -72,7 +77,9 @@ Inputs = Mapping[str, object]
 Part = tuple[dict[str, object], dict[str, object]]  # what the model takes, and what says how it is run
 
 
-def run_plain(model: Model, cases: Sequence[Case], given: Sequence[Inputs] | None = None) -> list[Outcome]:
+def run_plain(
+    model: Model, cases: Sequence[Case], given: Sequence[Inputs] | None = None, graph: Graph | None = None
+) -> list[Outcome]:
     """Return the outcomes of cases of one model; `given` are their inputs where they are not those of the cases."""
     outcomes = [Outcome(reason="not run") for _ in cases]
     groups: dict[tuple[str, ...], list[tuple[int, Part]]] = {}
@@ -85,23 +92,25 @@ def run_plain(model: Model, cases: Sequence[Case], given: Sequence[Inputs] | Non
             groups.setdefault(tuple(sorted(part[0])), []).append((at, part))
     for group in groups.values():
         try:
-            found = side_by_side(model, [cases[at] for at, _ in group], [part for _, part in group])
+            found = side_by_side(model, [cases[at] for at, _ in group], [part for _, part in group], graph)
         except UNREADY:  # one row spoils the group: alone, each says for itself
-            found = [alone(model, cases[at], part) for at, part in group]
+            found = [alone(model, cases[at], part, graph) for at, part in group]
         for (at, _), outcome in zip(group, found, strict=True):
             outcomes[at] = outcome
     return outcomes
 
 
-def alone(model: Model, case: Case, part: Part) -> Outcome:
+def alone(model: Model, case: Case, part: Part, graph: Graph | None) -> Outcome:
     """Return the outcome of one case."""
     try:
-        return side_by_side(model, [case], [part])[0]
+        return side_by_side(model, [case], [part], graph)[0]
     except UNREADY as error:
         return Outcome(reason=str(error))
 
 
-def side_by_side(model: Model, cases: Sequence[Case], parts: Sequence[Part]) -> list[Outcome]:
+def side_by_side(
+    model: Model, cases: Sequence[Case], parts: Sequence[Part], graph: Graph | None
+) -> list[Outcome]:
     """Return the outcomes of cases with the same inputs, evaluated as one cohort."""
     figures = FIGURES.get(model.name)
     outputs: dict[str, None] = {}
@@ -120,7 +129,11 @@ def side_by_side(model: Model, cases: Sequence[Case], parts: Sequence[Part]) -> 
         row[: len(grid)] = grid
     cohort = {name: [taken[name] for taken, _ in parts] for name in parts[0][0]}
     times_given = table if len(cases) > 1 else grids[0]
-    result = evaluate(model, cohort, times=times_given, outputs=tuple(outputs), rtol=RTOL)  # type: ignore[arg-type]
+    result: Result | GraphResult
+    if graph is not None:
+        result = graph.evaluate(model, cohort, times_given, tuple(outputs), RTOL)
+    else:
+        result = evaluate(model, cohort, times=times_given, outputs=tuple(outputs), rtol=RTOL)  # type: ignore[arg-type]
     return [one_outcome(model, result, at, case=case, grid=grids[at], seen=looked[at]) for at, case in enumerate(cases)]
 
 
@@ -131,7 +144,9 @@ def in_model(model: Model, item: Expected) -> float:
     return convert(item.time, item.time_unit, model.time_unit, symbol="time")
 
 
-def one_outcome(model: Model, result: Result, at: int, *, case: Case, grid: Array, seen: Array) -> Outcome:
+def one_outcome(
+    model: Model, result: Result | GraphResult, at: int, *, case: Case, grid: Array, seen: Array
+) -> Outcome:
     """Return what was computed for the case in row `at` of the cohort."""
     if result.status[at] != Status.DONE:
         return Outcome(reason=Status(int(result.status[at])).sentence("en"))
@@ -159,11 +174,13 @@ def one_outcome(model: Model, result: Result, at: int, *, case: Case, grid: Arra
 # -- individuals and populations ---------------------------------------------------------------------------------------
 
 
-def read_theophylline(folder: Path) -> tuple[Observations, Array]:
+def read_theophylline(folder: Path, graph: Graph | None) -> tuple[Observations, Array]:
     """Return the observations of theophylline and each subject's dose in mg/kg."""
     path = folder / "theophylline-observations.csv"
     if not path.is_file():
         raise CasesUnreadable(f"{path} is not there.")
+    if graph is not None:
+        return graph.subjects(path)
     rows = read_rows(path, ("subject", "dose", "time_h", "conc"))
     data = Observations.from_rows(
         [Observation(row["subject"], float(row["time_h"]), "conc", float(row["conc"])) for row in rows]
@@ -172,7 +189,9 @@ def read_theophylline(folder: Path) -> tuple[Observations, Array]:
     return data, np.array([doses[key] for key in data.patients])
 
 
-def run_theophylline(model: Model, cases: Sequence[Case], folder: Path) -> list[Outcome]:
+def run_theophylline(
+    model: Model, cases: Sequence[Case], folder: Path, graph: Graph | None = None
+) -> list[Outcome]:
     """Return the outcomes of theophylline: with a subject its posterior mode, without one the fit of the population."""
     outcomes = [Outcome(reason="not run") for _ in cases]
     subjects: dict[str, dict[str, object]] = {}
@@ -180,7 +199,7 @@ def run_theophylline(model: Model, cases: Sequence[Case], folder: Path) -> list[
     whole = [at for at, case in enumerate(cases) if is_population(model, case)]
     if whole or any("subject" in case.inputs for case in cases):
         try:
-            data, doses = read_theophylline(folder)
+            data, doses = read_theophylline(folder, graph)
         except (CasesUnreadable, *UNREADY) as error:
             return [Outcome(reason=f"its observations cannot be read: {error}") for _ in cases]
         subjects = individual_inputs(model, data, doses)
@@ -196,7 +215,8 @@ def run_theophylline(model: Model, cases: Sequence[Case], folder: Path) -> list[
             single.append((at, inputs | subjects[key]))
         else:
             outcomes[at] = Outcome(reason=f"subject {key} could not be fitted to the observations in the folder")
-    found = run_plain(model, [cases[at] for at, _ in single], [inputs for _, inputs in single]) if single else []
+    alike = [cases[at] for at, _ in single], [inputs for _, inputs in single]
+    found = run_plain(model, *alike, graph) if single else []
     for (at, _), outcome in zip(single, found, strict=True):
         outcomes[at] = outcome
     return outcomes
@@ -247,7 +267,7 @@ def population_figures(model: Model, data: Observations, doses: Array) -> dict[s
 # -- two models --------------------------------------------------------------------------------------------------------
 
 
-def run_coupled(cases: Sequence[Case]) -> list[Outcome]:
+def run_coupled(cases: Sequence[Case], graph: Graph | None = None) -> list[Outcome]:
     """Return the outcomes of the two-scale cases: the fast and the slow model are run apart and coupled."""
     outcomes = [Outcome(reason="not run") for _ in cases]
     groups: dict[tuple[str, ...], list[int]] = {}
@@ -255,7 +275,7 @@ def run_coupled(cases: Sequence[Case]) -> list[Outcome]:
         groups.setdefault(tuple(sorted(case.inputs)), []).append(at)
     for group in groups.values():
         try:
-            found = coupled_together([cases[at] for at in group])
+            found = coupled_together([cases[at] for at in group], graph)
         except UNREADY as error:
             found = [Outcome(reason=str(error)) for _ in group]
         for at, outcome in zip(group, found, strict=True):
@@ -263,10 +283,12 @@ def run_coupled(cases: Sequence[Case]) -> list[Outcome]:
     return outcomes
 
 
-def coupled_together(cases: Sequence[Case]) -> list[Outcome]:
+def coupled_together(cases: Sequence[Case], graph: Graph | None = None) -> list[Outcome]:
     """Return the outcomes of two-scale cases with the same inputs."""
     fast, slow = load_model("two-scale-fast"), load_model("two-scale-slow")
     times = np.unique([in_model(slow, item) for case in cases for item in case.expected])
+    if graph is not None:
+        return _coupled_from(graph, cases, times)
     result = couple(
         fast, slow, [Link.to_slow("fast", "fast"), Link.to_fast("slow", "slow")],
         {name: [float(str(case.inputs[name])) for case in cases] for name in cases[0].inputs},
@@ -289,10 +311,29 @@ def coupled_together(cases: Sequence[Case]) -> list[Outcome]:
     return found
 
 
+def _coupled_from(graph: Graph, cases: Sequence[Case], times: Array) -> list[Outcome]:
+    """Return the outcomes of two-scale cases by the coupled model of the graph, which gives the slow side; the fast one
+    is asked of the model that is exact.
+    """
+    inputs = {name: [case.inputs[name] for case in cases] for name in cases[0].inputs}
+    found = graph.ask("two-scale-coupled", inputs, [times] * len(cases), ("slow", "fast"), RTOL)
+    outcomes = []
+    for at, case in enumerate(cases):
+        if found.status[at] != Status.DONE:
+            outcomes.append(Outcome(reason=Status(found.status[at]).sentence("en")))
+            continue
+        place = [int(np.searchsorted(times, item.time)) for item in case.expected]
+        outcomes.append(Outcome([
+            float(found.values(item.variable)[at, 0, 0, where])
+            for item, where in zip(case.expected, place, strict=True)
+        ]))  # fmt: skip
+    return outcomes
+
+
 # -- posterior modes ---------------------------------------------------------------------------------------------------
 
 
-def check_modes(folder: Path) -> list[tuple[str, list[str]]]:
+def check_modes(folder: Path, graph: Graph | None = None) -> list[tuple[str, list[str]]]:
     """Return, for each row of `disease-course-map.csv`, its name and what is wrong with it."""
     path = folder / "disease-course-map.csv"
     if not path.is_file():
@@ -306,11 +347,11 @@ def check_modes(folder: Path) -> list[tuple[str, list[str]]]:
     names = [name for name in (rows[0] if rows else ()) if name not in ("id", "age_a")]
     columns = {name: symbol for name in names if (symbol := symbol_of(model, name))}
     try:
-        data = Observations.from_rows([
+        seen_of = [
             Observation(row["id"], float(row["age_a"]), symbol, float(row[name]))
             for row in rows for name, symbol in columns.items() if row[name]
-        ])  # fmt: skip
-        found = fit(model, data)
+        ]  # fmt: skip
+        found = fit(model, Observations.from_rows(seen_of) if graph is None else graph.observe(model.name, seen_of))
     except UNREADY as error:
         return [(f"map {row['id']}", [str(error)]) for row in wanted]
     places = {key: at for at, key in enumerate(found.patients)}
@@ -337,15 +378,15 @@ def check_modes(folder: Path) -> list[tuple[str, list[str]]]:
 # -- all together ------------------------------------------------------------------------------------------------------
 
 
-def run_model(name: str, cases: Sequence[Case], folder: Path) -> list[Outcome]:
+def run_model(name: str, cases: Sequence[Case], folder: Path, graph: Graph | None = None) -> list[Outcome]:
     """Return the outcomes of the cases of one model."""
     try:
         if name == "two-scale-linear":
-            return run_coupled(cases)
+            return run_coupled(cases, graph)
         model = load_model(name)
         if name == "theophylline":
-            return run_theophylline(model, cases, folder)
-        return run_plain(model, cases)
+            return run_theophylline(model, cases, folder, graph)
+        return run_plain(model, cases, graph=graph)
     except UNREADY as error:
         return [Outcome(reason=str(error)) for _ in cases]
 
@@ -365,18 +406,23 @@ def complaints(case: Case, outcome: Outcome) -> list[str]:
     return found
 
 
-def check_cases(cases: Sequence[Case], folder: Path) -> Iterable[tuple[str, list[str]]]:
+def check_cases(cases: Sequence[Case], folder: Path, graph: Graph | None = None) -> Iterable[tuple[str, list[str]]]:
     """Yield each case's name and what is wrong with it, model by model."""
     for name in dict.fromkeys(case.model for case in cases):
         group = [case for case in cases if case.model == name]
-        for case, outcome in zip(group, run_model(name, group, folder), strict=True):
+        for case, outcome in zip(group, run_model(name, group, folder, graph), strict=True):
             yield case.name, complaints(case, outcome)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the cases of a folder; return the exit code."""
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        sys.stderr.write("usage: python scripts/twin_cases.py FOLDER; FOLDER holds cases.csv and expected.csv\n")
+    source = "model"
+    if len(arguments) == 3 and arguments[1] == "--from":
+        source, arguments = arguments[2], arguments[:1]
+    if len(arguments) != 1 or arguments[0].startswith("-") or source not in SOURCES:
+        sys.stderr.write(
+            "usage: python scripts/twin_cases.py FOLDER [--from model|graph]; FOLDER holds cases.csv and expected.csv\n"
+        )
         return 2
     folder = Path(arguments[0])
     if not folder.is_dir():
@@ -389,7 +435,10 @@ def main(arguments: Sequence[str]) -> int:
             raise CasesUnreadable(f"a cell is not what it should be: {error}") from error
         if not cases and not (folder / "disease-course-map.csv").is_file():
             raise CasesUnreadable(f"{folder} has neither cases.csv nor disease-course-map.csv.")
-        checked = [*check_cases(cases, folder), *check_modes(folder)]
+        graph = Graph() if source == "graph" else None
+        checked = [*check_cases(cases, folder, graph), *check_modes(folder, graph)]
+        if graph is not None:
+            checked += [("the graph of the cases", [line]) for line in graph.check()]
     except (CasesUnreadable, OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
         sys.stderr.write(f"{folder} cannot be read: {error}\n")
         return 2

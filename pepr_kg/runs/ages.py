@@ -53,11 +53,11 @@ def is_time(unit: str) -> bool:
     return parse_unit(unit).converts_to(parse_unit("s"))
 
 
-def ages(born: Moments, at: Moments | np.datetime64, unit: str) -> Numbers:
+def ages(born: Moments, at: Moments | np.datetime64, unit: str, *, hours: bool = False) -> Numbers:
     """Return how old those `born` then are at a moment, or at one each, in a unit of time; NaN where a date is NaT.
 
-    Years and months are counted by the calendar and by whole days, other units by elapsed time. Raises `UnknownUnit`
-    or `UnitMismatch`.
+    Years and months are counted by the calendar, and by whole days or, with `hours`, to the hour and less; other units
+    by elapsed time. Raises `UnknownUnit` or `UnitMismatch`.
     """
     if unit not in CALENDAR:
         return elapsed(born, at, unit)
@@ -65,7 +65,9 @@ def ages(born: Moments, at: Moments | np.datetime64, unit: str) -> Numbers:
     years = day.astype("datetime64[Y]").astype(np.int64) - birth.astype("datetime64[Y]").astype(np.int64)
     years = np.where(_birthday(birth, years) > day, years - 1, years)
     last, following = _birthday(birth, years), _birthday(birth, years + 1)
-    part = (day - last).astype(np.float64) / (following - last).astype(np.float64)
+    reached = np.asarray(at).astype("datetime64[ms]") if hours else day.astype("datetime64[ms]")
+    span = (following - last).astype("timedelta64[ms]").astype(np.float64)
+    part = (reached - last.astype("datetime64[ms]")).astype(np.float64) / span
     known = ~(np.isnat(birth) | np.isnat(day))
     return np.where(known, (years + part) * CALENDAR[unit], np.nan)
 

@@ -34,7 +34,7 @@ class Choice:
 def needed_since(as_of: np.datetime64, maximum_age_days: float | None) -> np.datetime64:
     """Return the earliest time (ms) of an observation that is not too old; NaT where age does not matter.
 
-    An age of whole days is counted from the beginning of a day, since many observations have a date and no time.
+    An age of a day or more is counted from the beginning of a day, since many observations have a date and no time.
 
     >>> needed_since(np.datetime64("2026-03-31T18:00"), 30.0)
     numpy.datetime64('2026-03-01T00:00:00.000')
@@ -42,8 +42,7 @@ def needed_since(as_of: np.datetime64, maximum_age_days: float | None) -> np.dat
     if maximum_age_days is None:
         return np.datetime64("NaT", "ms")
     since = as_of.astype("datetime64[ms]") - np.timedelta64(round(maximum_age_days * _DAY_MS), "ms")
-    whole = maximum_age_days % 1 == 0
-    return np.datetime64(since.astype("datetime64[D]") if whole else since, "ms")
+    return np.datetime64(since.astype("datetime64[D]") if maximum_age_days >= 1.0 else since, "ms")
 
 
 def eligible_rows(rows: Rows, selection: str, as_of: np.datetime64, since: np.datetime64) -> Flags:

@@ -1,6 +1,6 @@
 """What an element of a model takes: unit, categories and bounds; how what was found becomes a number of it.
 
-Nothing is converted row by row: each distinct unit has one factor and one offset, each concept of a category one number.
+Nothing is converted row by row: a distinct unit has one factor and one offset, a concept of a category one number.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -7,6 +7,7 @@ table alone, so that the table is enough to compute it again.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -164,7 +165,8 @@ def _figures(part: Given, entities: pa.Array, status: npt.NDArray[np.int8], *, f
     at = np.full(count, np.nan)
     timed = np.asarray(pc.or_(seen, dosed), np.bool_)
     if timed.any() and registered.model.time_unit is not None:
-        clock = ages if registered.time_origin == "birth" else elapsed
+        born = registered.time_origin == "birth"
+        clock = partial(ages, hours=True) if born else elapsed
         when = np.asarray(sources["time"].combine_chunks().cast(pa.int64()).fill_null(0)).astype("datetime64[ms]")
         at[timed] = clock(resolved.origin[place[timed]], when[timed], registered.model.time_unit)
     columns: dict[str, pa.Array] = {

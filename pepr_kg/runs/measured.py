@@ -40,8 +40,9 @@ def clock(registered: Registered, origin: Moments, rows: Rows) -> Numbers:
     unit = registered.model.time_unit
     if unit is None:
         raise BadBinding(binding=registered.iri, symbol="time", detail=_NO_CLOCK)
-    count = ages if registered.time_origin == "birth" else elapsed
-    return count(origin[rows.entity], rows.time, unit)
+    if registered.time_origin == "birth":
+        return ages(origin[rows.entity], rows.time, unit, hours=True)
+    return elapsed(origin[rows.entity], rows.time, unit)
 
 
 def measure(

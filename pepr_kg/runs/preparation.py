@@ -89,7 +89,7 @@ def prepare(view: View, folder: Path, request: Request, settings: Settings | Non
     as_of, starts = instant(request.moment), None
     begins = np.full(len(inputs.entities), as_of)
     if found.time_origin == "birth":
-        starts = ages(inputs.origin, as_of, model.time_unit or _NO_UNIT)
+        starts = ages(inputs.origin, as_of, model.time_unit or _NO_UNIT, hours=True)
     elif found.time_origin == "first-dose":
         begins = inputs.origin
     cohort = None if request.cohort is None else _cohort(request.cohort)

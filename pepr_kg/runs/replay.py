@@ -118,7 +118,8 @@ def replay(
     plan, layout = _plan(found, json.loads(about["document"]), stored.schema_arrow)
     starts = None
     if found.time_origin == "birth":
-        starts = ages(inputs.origin, instant(datetime.fromisoformat(facts.as_of)), layout.time_unit)
+        as_of = instant(datetime.fromisoformat(facts.as_of))
+        starts = ages(inputs.origin, as_of, layout.time_unit, hours=True)
     runner, total = make_executor(executor, workers, scheduler), len(inputs.evaluable)
     compared, done, figure, rows = 0, 0, None, _Rows(stored)
     waiting: dict[int, pa.Table] = {}
