@@ -28,8 +28,8 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 
 setup: $(VENV)/.dev ## Set everything up, into .venv
 
-run: $(VENV)/.run ## Set up, build the dataset, validate it, serve it on http://127.0.0.1:8000
-	@$(BIN)/pepr-kg serve --data "$(DATA)" --port $(PORT)
+run: $(VENV)/.run ## Set up, build the dataset with forty synthetic patients, serve it on http://127.0.0.1:8000
+	@$(BIN)/pepr-kg serve --twins 40 --data "$(DATA)" --port $(PORT)
 
 build: $(VENV)/.run ## Build and validate the dataset without serving it
 	@$(BIN)/pepr-kg build --data "$(DATA)"

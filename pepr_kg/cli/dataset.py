@@ -28,6 +28,7 @@ from pepr_kg.cli.frame import (
     show_json,
     tell,
 )
+from pepr_kg.cli.twins import show_first_twins
 from pepr_kg.errors import GraphReserved, PortInUse
 from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import GRAPH
@@ -178,10 +179,11 @@ def export(graph: str | None, output: Path | None, data: Path, kind: str) -> Non
               help=by_default("option.host", Settings().host))  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=Settings().port, envvar="PEPR_KG_PORT",
               help=by_default("option.port", Settings().port))  # fmt: skip
+@click.option("--twins", type=click.IntRange(0, 1000), default=0, help=by_default("option.twins", 0))
 @data_option
 @format_option("text", "json")
 @help_option
-def serve(host: str, port: int, data: Path, kind: str) -> None:
+def serve(host: str, port: int, twins: int, data: Path, kind: str) -> None:
     """Serve the dataset; build it first where it is missing or its files have changed."""
     settings = replace(Settings.from_environment(), host=host, port=port, data_dir=data)
     listener = _listen(host, port)  # before the build: a port in use is said at once
@@ -193,6 +195,8 @@ def serve(host: str, port: int, data: Path, kind: str) -> None:
         done: dict[str, Any] = {"reused": True, **_describe(view)}
     else:
         done = {"reused": False, **_build(dataset)}
+    if twins:
+        show_first_twins(dataset, twins)
     done["address"] = address
     if kind == "json":
         show_json(done)

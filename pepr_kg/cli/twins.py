@@ -22,7 +22,7 @@ from pepr_kg.cli.frame import (
     tell,
 )
 from pepr_kg.language import LANGUAGES
-from pepr_kg.namespaces import GRAPH, MODELS_GRAPH, shrink
+from pepr_kg.namespaces import COHORT, GRAPH, MODELS_GRAPH, shrink
 from pepr_kg.questions import ask, find_question, render
 from pepr_kg.store import Dataset
 
@@ -168,6 +168,29 @@ def demo(name: str, patients: int, seed: int | None, data: Path, kind: str) -> N
     click.echo(_("demo.done" if loaded.changed else "demo.same", **shown))
     if name == "demo":
         click.echo(_("demo.synthetic"))
+
+
+def show_first_twins(dataset: Dataset, patients: int) -> None:
+    """Put small cohorts into a dataset that has none, and evaluate them, so that there are twins to look at."""
+    from pepr_kg.cohorts import DEMO_AS_OF, load_demo, load_published  # noqa: PLC0415
+    from pepr_kg.runs.evaluation import Request  # noqa: PLC0415
+    from pepr_kg.runs.evaluation import evaluate as carry_out  # noqa: PLC0415
+
+    if any(graph.value.startswith(COHORT) for graph in dataset.view().graphs):
+        return
+    tell(_("demo.first", count=patients))
+    load_demo(dataset, patients, who=_who())
+    for name in _PUBLISHED:
+        load_published(dataset, name, _who())
+    day = datetime.fromisoformat(f"{str(DEMO_AS_OF)[:10]}T23:59:59+00:00")
+    for request in (
+        Request("score2", cohort="demo", as_of=day, scenarios=("base", "smoker=0"), who=_who()),
+        Request("disease-course", cohort="demo", as_of=day, samples=100, who=_who()),
+        Request("theophylline", cohort="theophylline", as_of=day, samples=100, who=_who()),
+        Request("warfarin-pkpd", cohort="warfarin", as_of=day, scenarios=("base", "dose*0.5"), samples=100,
+                who=_who()),
+    ):  # fmt: skip
+        carry_out(dataset, request)
 
 
 # ---- Evaluations -----------------------------------------------------------------------------------------------------

@@ -72,7 +72,8 @@ def resolve(
         if found.failure is not None:
             entity = np.flatnonzero(item.mask)
             parts.failures[item.binding.iri] = found.failure
-            parts.problems.append(problem_rows(Kind.FAILED, item.binding.symbol, item.names_of(entity), entity))
+            names, symbol = item.names_of(entity), item.binding.symbol
+            parts.problems.append(problem_rows(Kind.FAILED, symbol, names, entity, term=item.binding.iri))
         elif item.binding.symbol not in asked.measured:
             _give(parts, asked, item, found.rows, origin=origin, as_of=moment)
     observations = _measure(parts, asked, origin, moment) if fit else None

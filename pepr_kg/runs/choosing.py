@@ -100,6 +100,20 @@ def choose_rows(rows: Rows, used: Numbers, eligible: Flags, selection: str, as_o
     return Choice(named, flawed, other)
 
 
+def in_order(rows: Rows, places: Indices) -> Indices:
+    """Return places sorted by entity and time, and by name at one time: whatever order the graph gave them in."""
+    entity, time = rows.entity[places], rows.time[places]
+    order = np.lexsort((time, entity))
+    places, entity, time = places[order], entity[order], time[order]
+    again = np.r_[False, (entity[1:] == entity[:-1]) & (time[1:] == time[:-1])] if len(places) else places > 0
+    if not again.any():
+        return places
+    tied = again | np.r_[again[1:], False]
+    by_name = np.zeros(len(places), np.int64)
+    by_name[tied] = _alphabetical(rows.observation.take(pa.array(places[tied], pa.int64())))
+    return places[np.lexsort((by_name, time, entity))]
+
+
 def last_rows(rows: Rows, among: Flags) -> Indices:
     """Return the place of each entity's latest row among some, sorted by entity."""
     places = np.flatnonzero(among)

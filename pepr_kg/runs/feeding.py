@@ -48,7 +48,7 @@ def feed(item: Assigned, rows: Rows, element: Element, as_of: np.datetime64, *, 
     outside = element.outside(used)
     problems = list(_unusable(item, rows, choice, converted, outside))
     if required:
-        problems += _missing(item, rows, eligible, choice, selection=selection, as_of=as_of)
+        problems += _missing(item, rows, eligible, choice, selection=selection, as_of=as_of, since=since)
     kept = ~choice.flawed & (choice.other < 0) & ~outside
     places = choice.row[kept]
     chosen, used = rows.take(places), used[kept]
@@ -84,18 +84,18 @@ def _unusable(item: Assigned, rows: Rows, choice: Choice, converted: Converted, 
 
 
 def _missing(
-    item: Assigned, rows: Rows, eligible: Flags, choice: Choice, *, selection: str, as_of: np.datetime64
-) -> Iterator[pa.Table]:
+    item: Assigned, rows: Rows, eligible: Flags, choice: Choice, *, selection: str, as_of: np.datetime64,
+    since: np.datetime64,
+) -> Iterator[pa.Table]:  # fmt: skip
     """Yield who has nothing that would do, with their latest observation, which is too old or too late."""
-    symbol = item.binding.symbol
+    binding, symbol = item.binding, item.binding.symbol
+    wanted = next(iter(binding.quantities), binding.path)
     lacking = item.mask.copy()
     lacking[rows.entity[choice.row]] = False
     late = (rows.time > as_of) & (selection != "nearest")
-    old = rows.take(last_rows(rows, ~eligible & ~late & lacking[rows.entity]))
-    yield problem_rows(Kind.TOO_OLD, symbol, item.names_of(old.entity), old.entity, old)
-    lacking[old.entity] = False
-    coming = rows.take(last_rows(rows, late & lacking[rows.entity]))
-    yield problem_rows(Kind.LATER, symbol, item.names_of(coming.entity), coming.entity, coming)
-    lacking[coming.entity] = False
+    for kind, unfit in ((Kind.TOO_OLD, ~eligible & ~late), (Kind.LATER, late)):
+        last = rows.take(last_rows(rows, unfit & lacking[rows.entity]))
+        yield problem_rows(kind, symbol, item.names_of(last.entity), last.entity, last, term=wanted, since=since)
+        lacking[last.entity] = False
     entity = np.flatnonzero(lacking)
-    yield problem_rows(Kind.MISSING, symbol, item.names_of(entity), entity)
+    yield problem_rows(Kind.MISSING, symbol, item.names_of(entity), entity, term=wanted, since=since)

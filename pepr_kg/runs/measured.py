@@ -11,6 +11,7 @@ from pepr_kg.columns import Moments, Numbers
 from pepr_kg.models.registry import Registered
 from pepr_kg.runs.ages import ages, elapsed
 from pepr_kg.runs.assigning import Assigned
+from pepr_kg.runs.choosing import in_order
 from pepr_kg.runs.elements import Converted, Flaw
 from pepr_kg.runs.errors import BadBinding
 from pepr_kg.runs.gathering import Indices, Rows
@@ -62,7 +63,7 @@ def measure(
     above = rows.take(inside & (rows.censored == _ABOVE))
     problems.append(problem_rows(Kind.NOTED, symbol, None, above.entity, above))
     kept = np.flatnonzero(inside & (converted.flaw == Flaw.NONE) & (rows.censored != _ABOVE))
-    kept = kept[_first_of_each(rows, kept)]
+    kept = in_order(rows, kept[_first_of_each(rows, kept)])
     chosen = rows.take(kept)
     sources = used_rows(
         symbol, None, chosen, converted.used[kept], unit, factor=converted.factor[kept], offset=converted.offset[kept]
@@ -105,15 +106,14 @@ def administer(
     early = rows.take(fine & (time < 0.0))
     problems.append(problem_rows(Kind.NOTED, symbol, item.binding.iri, early.entity, early))
     kept = np.flatnonzero(fine & (time >= 0.0))
-    kept = kept[_first_of_each(rows, kept)]
+    kept = in_order(rows, kept[_first_of_each(rows, kept)])
     chosen, amount, when = rows.take(kept), converted.used[kept], time[kept]
     sources = used_rows(
         symbol, item.names_of(chosen.entity), chosen, amount, unit, factor=converted.factor[kept],
         offset=converted.offset[kept],
     )  # fmt: skip
-    order = np.lexsort((when, chosen.entity))
-    owner, when, amount = chosen.entity[order], when[order], amount[order]
-    if not len(order):
+    owner = chosen.entity
+    if not len(owner):
         return [], [sources], problems
     first = np.flatnonzero(np.r_[True, (owner[1:] != owner[:-1]) | (when[1:] != when[:-1])])
     keys = entities.take(pa.array(owner[first], pa.int64())).to_pylist()

@@ -24,6 +24,7 @@ from pepr_kg.runs.outcomes import Outcome
 from pepr_kg.runs.predictions import Failures, sentences
 from pepr_kg.runs.preparation import Prepared
 from pepr_kg.runs.reasons import explain
+from pepr_kg.runs.resolved import Kind
 from pepr_kg.runs.scenarios import Labels, Pair, unit_of
 from pepr_kg.runs.storage import INPUTS, RUNS, TRAJECTORIES, outcome_of
 from pepr_kg.runs.writing import Column, Document, as_decimals, as_nodes, decimal, integer, joined, node, numbered, text
@@ -355,8 +356,8 @@ def reasons_of(
     for part in prepared.given:
         table = explain(part.resolved, part.registered, view, lang)
         places = np.asarray(table["entity"], np.int64)
-        kept = pa.array(prepared.inputs.status[places] != Outcome.EVALUATED)
-        table = table.filter(kept)
+        aside = pa.array(prepared.inputs.status[places] != Outcome.EVALUATED)
+        table = table.filter(pc.and_(aside, pc.not_equal(pc.cast(table["kind"], pa.string()), Kind.NOTED.value)))
         found.append((np.asarray(table["entity"], np.int64), pc.cast(table["reason"], pa.string()).combine_chunks()))
     model = prepared.plan.model
     said = sentences(model, prepared.layout.scenarios, failures, lang)

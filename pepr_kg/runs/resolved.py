@@ -29,7 +29,7 @@ PROBLEMS: Final = pa.schema(
     [
         ("entity", pa.int32()), ("symbol", _NAME), ("binding", _NAME), ("kind", _NAME), ("observation", pa.string()),
         ("other", pa.string()), ("value", pa.float64()), ("unit", _NAME), ("term", pa.string()),
-        ("time", pa.timestamp("ms")),
+        ("time", pa.timestamp("ms")), ("since", pa.timestamp("ms")),
     ]
 )  # fmt: skip
 CONVERSIONS: Final = pa.schema(
@@ -87,11 +87,12 @@ class Resolved:
 
     values: by symbol, in the model's units and codes; NaN where the default of the model holds. status: codes of
     `Outcome`, 0 where the entity can be evaluated. lacks, clashes, bad_units, outside: by symbol, whom it sets aside
-    and why. sources: each figure that is used, with the observation that it is from (schema `SOURCES`; `entity` is the
+    and why. sources: each figure that is used, with the observation that it is from (schema `SOURCES`: `entity` is the
     place in `entities`, `value` in `unit` became `used` in `used_unit` by `factor` and `offset`, which are null where
     nothing was multiplied; `term` is a concept or a date). conversions: which of them changed the unit, and how often.
-    problems: what is wrong with whom (schema `PROBLEMS`); failures: why a binding gave nothing to anybody.
-    origin: time zero of the model's clock. doses: amounts given to patients (keys are the IRIs) at times of the model,
+    problems: what is wrong with whom (schema `PROBLEMS`; of what is missing, `term` is the concept or the path that was
+    looked for, and `time` that of the latest observation that did not do); failures: why a binding gave nothing to
+    anybody. origin: time zero of the model's clock. doses: amounts given to patients (by IRI) at times of the model,
     from the origin on. observations: of the outputs, for a fit, up to `as_of`; None where there is none to fit to.
     """
 
@@ -136,9 +137,10 @@ def used_rows(
 def problem_rows(
     kind: Kind, symbol: str | None, binding: "pa.Array | str | None", entity: Indices, rows: Rows | None = None,
     *, value: Numbers | None = None, other: pa.Array | None = None, term: str | None = None,
+    since: np.datetime64 | None = None,
 ) -> pa.Table:  # fmt: skip
     """Return problems of one kind as rows of `problems`; `rows` (as many as entities) are what was found, `value` and
-    `term` stand for what they hold.
+    `term` stand for what they hold. `since` is the earliest time of an observation that would have done.
     """
     count = len(entity)
     none, unknown = pa.nulls(count, pa.string()), pa.nulls(count, pa.float64())
@@ -150,6 +152,7 @@ def problem_rows(
             pa.nulls(count, _NAME) if rows is None else _coded(rows.unit),
             pa.repeat(term, count) if term is not None else none if rows is None else rows.term,
             pa.nulls(count, pa.timestamp("ms")) if rows is None else pa.array(rows.time, pa.timestamp("ms")),
+            pa.array(np.full(count, np.datetime64("NaT", "ms") if since is None else since), pa.timestamp("ms")),
         ],
         schema=PROBLEMS,
     )  # fmt: skip

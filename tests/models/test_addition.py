@@ -186,7 +186,7 @@ def test_a_refusal_is_a_sentence_and_leaves_nothing_behind(
 ) -> None:
     before = state(own)
     with pytest.raises(ModelNotAdded) as error:
-        add(own, write(tmp_path, data), **said)
+        add(own, write(tmp_path, data), unchecked, **said)
     for lang in ("en", "fr"):
         assert word in error.value.message(lang)
     assert state(own) == before

@@ -37,6 +37,12 @@ CHEBI = "http://purl.obolibrary.org/obo/CHEBI_17234"
 BQBIOL = "http://biomodels.net/biology-qualifiers/"
 
 
+def word(term: object) -> str:
+    """Return a node's IRI or a literal's words."""
+    assert isinstance(term, NamedNode | Literal)
+    return term.value
+
+
 def described(data: bytes, meaning: tuple[Triple, ...] = ()) -> set[tuple[str, str, str]]:
     model = read_model(data, name="glucose")
     quads = describe(model, MODEL, file="glucose.xml", data=data, meaning=meaning)
@@ -186,13 +192,13 @@ def test_a_built_in_model_is_described_as_it_is(name: str) -> None:
     for variable in model.variables:
         assert facts[variable.symbol, UNIT_CODE] == variable.unit
     # Each symbol is one element, of the kind that the Turtle says, and no second role is given to it.
-    elements = {quad.subject for quad in quads if quad.predicate == SYMBOL and "model-event" not in quad.subject.value}
+    elements = {quad.subject for quad in quads if quad.predicate == SYMBOL and "model-event" not in word(quad.subject)}
     assert len(elements) == len(model.variables)
     named = {quad.subject for quad in turtle if quad.predicate == SYMBOL}
     assert named <= elements
     roles = Counter(quad.subject for quad in {*quads, *turtle} if quad.predicate == ROLE)
     assert set(roles.values()) <= {1}
-    assert {quad.subject for quad in quads if "/variable/" in quad.subject.value} == set(roles)
+    assert {quad.subject for quad in quads if "/variable/" in word(quad.subject)} == set(roles)
     # What the evaluator starts from without a patient is what the graph says.
     values = default_values(model)
     asked = [symbol for symbol in values if symbol in model.symbols]
@@ -206,7 +212,7 @@ def test_a_built_in_model_is_described_as_it_is(name: str) -> None:
 
 def test_all_built_in_models_are_described_at_once() -> None:
     quads = describe_builtin()
-    digests = {str(quad.subject): quad.object.value for quad in quads if quad.predicate == DIGEST}
+    digests = {str(quad.subject): word(quad.object) for quad in quads if quad.predicate == DIGEST}
     assert set(digests.values()) == {f"sha256:{load_model(name).digest}" for name in builtin_models()}
     units = [quad for quad in quads if quad.predicate == HAS_UNIT]
     assert len(units) > 200
@@ -215,7 +221,7 @@ def test_all_built_in_models_are_described_at_once() -> None:
 
 def name_of(quad: Quad) -> str:
     assert isinstance(quad.subject, NamedNode)
-    local = quad.subject.value.removeprefix(ID).partition("/")[2]
+    local = word(quad.subject).removeprefix(ID).partition("/")[2]
     return "" if quad.object == NamedNode(f"{ID}variable-role/input") else local.partition(".")[0]
 
 
@@ -230,7 +236,7 @@ def test_files_of_the_suite_are_described(case: str, shared: Path) -> None:
         pytest.skip(f"the copy of the suite has no case {case}")
     model = load_model(paths[0])
     quads = describe(model, f"{ID}model/case-{case}", file=paths[0].name)
-    symbols = [quad.object.value for quad in quads if quad.predicate == SYMBOL]
+    symbols = [word(quad.object) for quad in quads if quad.predicate == SYMBOL]
     events = [event for event in model.events if event.assignments]
     assert sorted(symbols) == sorted([*model.symbols, *(event.symbol for event in events)])
     affected = {short(quad)[2] for quad in quads if short(quad)[1] == "affectsElement"}
@@ -238,9 +244,9 @@ def test_files_of_the_suite_are_described(case: str, shared: Path) -> None:
     names = {cores[item.symbol] for event in events for item in event.assignments}
     assert {iri.partition(".")[2] for iri in affected} == names
     text = paths[0].read_text(encoding="utf-8")
-    sources = {quad.object.value for quad in quads if quad.predicate == SOURCE}
+    sources = {word(quad.object) for quad in quads if quad.predicate == SOURCE}
     assert all(f'metaid="{source}"' in text for source in sources)
-    terms = {quad.object.value.rpartition("_")[2] for quad in quads if quad.predicate == SBO_TERM}
+    terms = {word(quad.object).rpartition("_")[2] for quad in quads if quad.predicate == SBO_TERM}
     assert all(f"SBO:{term}" in text for term in terms)
     assert not [quad for quad in quads if quad.predicate == WRITTEN]
     assert form(model) in ("closed form", "linear", "ODE", "stiff")

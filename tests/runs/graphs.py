@@ -37,11 +37,12 @@ def patient(name: str, *more: str, born: str = '"1976-03-15"^^xsd:date', sex: st
     """Return the Turtle of a patient of cohort:test."""
     return f"""
 patient:{name} a pepr:Patient ; dcterms:identifier "{name}" ; pepr:memberOfCohort cohort:test ;
-  pepr:hasIdentifiability identifiability:synthetic ; pepr:birthDate {born} ; pepr:hasSex {sex} {"".join(f"; {item} " for item in more)}.
+  pepr:hasIdentifiability identifiability:synthetic ; pepr:birthDate {born} ; pepr:hasSex {sex}
+  {"".join(f"; {item} " for item in more)}.
 """
 
 
-def observed(
+def observed(  # noqa: PLR0917  a row of a table
     name: str, owner: str, concept: str, value: str, unit: str | None, at: str, *more: str
 ) -> str:
     """Return the Turtle of an observation; `value` is a number, or the short form of a concept."""
@@ -55,12 +56,14 @@ observation:{name} a pepr:Observation ; sosa:hasFeatureOfInterest patient:{owner
 """
 
 
-def given(name: str, owner: str, substance: str, value: str, unit: str, at: str) -> str:
+def given(  # noqa: PLR0917  a row of a table
+    name: str, owner: str, substance: str, value: str, unit: str, at: str
+) -> str:
     """Return the Turtle of a dose that was given."""
     kind = "dateTime" if "T" in at else "date"
     return f"""
-administration:{name} a pepr:Administration ; sosa:hasFeatureOfInterest patient:{owner} ; pepr:quantity quantity:{substance} ;
-  pepr:numericValue {value} ; pepr:unitCode "{unit}" ; pepr:administeredAt "{at}"^^xsd:{kind} .
+administration:{name} a pepr:Administration ; sosa:hasFeatureOfInterest patient:{owner} ; 
+  pepr:quantity quantity:{substance} ; pepr:numericValue {value} ; pepr:unitCode "{unit}" ; pepr:administeredAt "{at}"^^xsd:{kind} .
 """
 
 
