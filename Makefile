@@ -10,7 +10,7 @@ SUITE ?= ../shared/sbml-test-suite
 PORT := 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test check twin-cases sbml-suite bench-start bench-twin lock clean
+.PHONY: help setup run build test check twin-cases sbml-suite bench-start bench-twin bench-cohort lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ $(BENCH)/.done: requirements-bench.txt benchmarks/leaspy.txt
 
 bench-twin: $(BENCH)/.done ## Measure the twin evaluator beside its peers (installs 6 GB into .venv-bench)
 	@$(BENCH)/bin/python -m benchmarks.twin $(TWIN)
+
+bench-cohort: $(VENV)/.dev ## Measure a cohort from triples to predictions in the graph, stage by stage
+	@$(BIN)/python -m benchmarks.cohort $(COHORT)
 
 lock: $(VENV)/.dev ## Pin the newest versions of all dependencies, with hashes
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \

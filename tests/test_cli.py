@@ -76,7 +76,7 @@ def test_query_lists_questions_and_explains_one() -> None:
         (("query", "--bogus"), "is not understood"),
         (("query", "time-scales-within", "--from", "1e300000000"), "a number such as"),
         (("query", "statement", "--identifier", "\udcff"), "a text in Unicode"),
-        (("export", "--format", "ttl", "--graph", "nosuch"), "The graphs are: ontology"),
+        (("export", "--format", "ttl", "--graph", "nosuch"), "The graphs are: models, ontology"),
         (("export", "-o", "/nonexistent/file"), "cannot be written"),
         (("load", "absent.ttl"), "--graph is missing"),
         (("serve", "--port", "abc"), "The value of --port"),

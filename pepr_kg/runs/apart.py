@@ -8,12 +8,11 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from io import BytesIO
 from typing import Final
 
 import pyarrow as pa
-from pyarrow import csv
 
+from pepr_kg.columns import read_columns
 from pepr_kg.errors import NotAcceptable, PeprError, QueryTimeout
 from pepr_kg.settings import Settings
 from pepr_kg.view import Form, View
@@ -57,7 +56,7 @@ def select_apart(view: View, sparql: str, settings: Settings) -> pa.Table:
         ) from error
     except PeprError as error:
         raise Refused(error.message("en").rstrip("."), error.message("fr").rstrip(".")) from error
-    return _read(answer)
+    return read_columns(answer)
 
 
 async def _answer(view: View, sparql: str, settings: Settings) -> bytes:
@@ -67,11 +66,3 @@ async def _answer(view: View, sparql: str, settings: Settings) -> bytes:
         return (await workers.answer(view, sparql, _AS_CSV)).body
     finally:
         await workers.close()
-
-
-def _read(data: bytes) -> pa.Table:
-    names = data[: data.index(b"\n")].decode().strip().split(",")
-    convert = csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
-    )
-    return csv.read_csv(BytesIO(data), parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=convert)

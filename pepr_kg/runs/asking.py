@@ -48,7 +48,7 @@ def ask_bindings(
             elif binding.path is not None:
                 unit = binding.unit or element.unit
                 same = concepts.same(quantities.get(binding.symbol, ()))
-                rows = along_path(scope, read_path(binding.path), same, unit)
+                rows = along_path(scope, read_path(binding.path), same, unit=unit, known=element.terms)
             elif binding.query is not None:
                 rows = _told(by_query(scope, binding.query), binding.unit, doses)
             else:

@@ -14,7 +14,7 @@ from pepr_kg.settings import Settings
 from pepr_kg.store import NamedNode, View
 from pepr_kg.validation import Report, validate_graphs
 
-SPECIMEN: Final = 200  # patients whose predictions are validated one by one
+SPECIMEN: Final = 1_000  # patients whose predictions are validated one by one
 
 Validate = Callable[[View, Sequence[NamedNode]], Report]
 

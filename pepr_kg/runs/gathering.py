@@ -176,12 +176,14 @@ def _found(scope: Scope, table: pa.Table, gone: pa.ChunkedArray, *, given: bool)
     return _rows(table, scope.entities, given=given)
 
 
-def along_path(scope: Scope, path: PropertyPath, quantities: Sequence[str], unit: str | None) -> Rows:
+def along_path(
+    scope: Scope, path: PropertyPath, quantities: Sequence[str], *, unit: str | None, known: Iterable[str]
+) -> Rows:
     """Return what a path leads to: literals and concepts, or observations and doses of one of `quantities`.
 
-    Without quantities every observation counts. A number has the unit `unit`, an observation its own. A path of more
-    than one property is followed in a process that is stopped after `binding_seconds`, so this is called from a thread
-    without an event loop. Raises `Refused`.
+    Without quantities every observation counts. A number has the unit `unit`, an observation its own; `known` are
+    concepts that the element takes as they are. A path of more than one property is followed in a process that is
+    stopped after `binding_seconds`, so this is called from a thread without an event loop. Raises `Refused`.
     """
     found = _follow(scope, "runs/path", path)
     datatype = found["datatype"]
@@ -191,7 +193,8 @@ def along_path(scope: Scope, path: PropertyPath, quantities: Sequence[str], unit
     plain = plain.append_column("unit", pa.chunked_array([pa.repeat(pa.scalar(unit, pa.string()), len(plain))]))
     dated = pc.is_in(plain["datatype"], value_set=pa.array(_DATES))
     parts = [_rows(plain, scope.entities, dated=dated)]
-    if len(things):
+    strange = pc.invert(pc.is_in(things["found"], value_set=pa.array(list(known), pa.string())))
+    if pc.any(strange).as_py():
         gone = select_columns(scope.view, read_query("runs/withdrawn"))["observation"]
         reached: list[pa.Array] = []
         for query, given in (("runs/path-observations", False), ("runs/path-administrations", True)):
@@ -200,8 +203,8 @@ def along_path(scope: Scope, path: PropertyPath, quantities: Sequence[str], unit
             if quantities:
                 table = table.filter(pc.is_in(table["concept"], value_set=pa.array(quantities)))
             parts.append(_found(scope, table, gone, given=given))
-        concepts = things.filter(pc.invert(pc.is_in(things["found"], value_set=pa.concat_arrays(reached))))
-        parts.append(_rows(concepts.append_column("result", concepts["found"]), scope.entities))
+        things = things.filter(pc.invert(pc.is_in(things["found"], value_set=pa.concat_arrays(reached))))
+    parts.append(_rows(things.append_column("result", things["found"]), scope.entities))
     return joined([part for part in parts if len(part)])
 
 

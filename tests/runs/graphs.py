@@ -62,8 +62,9 @@ def given(  # noqa: PLR0917  a row of a table
     """Return the Turtle of a dose that was given."""
     kind = "dateTime" if "T" in at else "date"
     return f"""
-administration:{name} a pepr:Administration ; sosa:hasFeatureOfInterest patient:{owner} ; 
-  pepr:quantity quantity:{substance} ; pepr:numericValue {value} ; pepr:unitCode "{unit}" ; pepr:administeredAt "{at}"^^xsd:{kind} .
+administration:{name} a pepr:Administration ; sosa:hasFeatureOfInterest patient:{owner} ;
+  pepr:quantity quantity:{substance} ; pepr:numericValue {value} ; pepr:unitCode "{unit}" ;
+  pepr:administeredAt "{at}"^^xsd:{kind} .
 """
 
 

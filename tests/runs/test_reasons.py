@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pepr_kg.language import LANGUAGES
+from pepr_kg.language import LANGUAGES, Language
 from pepr_kg.models.registry import Binding, Registered, find_model
 from pepr_kg.namespaces import ID
 from pepr_kg.runs.binding import Resolved, resolve
@@ -76,7 +76,7 @@ DIT = {
 def ask(
     dataset: Dataset, text: str, name: str, *, cohort: str = "test", bindings: tuple[Binding, ...] = (),
     fit: bool = False,
-) -> tuple[Resolved, Mapping[str, list[dict[str, object]]]]:  # fmt: skip
+) -> tuple[Resolved, Mapping[Language, list[dict[str, object]]]]:  # fmt: skip
     view = add_turtle(dataset, COHORT_TEST + text)
     registered = find_model(view, name, dataset.path)
     assert isinstance(registered, Registered)
