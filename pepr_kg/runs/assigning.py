@@ -1,6 +1,6 @@
 """Which binding feeds which element of which entity: the model's, or the one that an entity's twin has of its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -110,8 +110,3 @@ def days_of(age: str | None, unit: str | None) -> float | None:
         return float(age) * conversion(unit or "?", "d")[0]
     except TwinError:
         return 0.0
-
-
-def needed_concepts(assigned: Sequence[Assigned]) -> tuple[str, ...]:
-    """Return the concepts that the bindings look for, sorted."""
-    return tuple(sorted({name for item in assigned for name in item.binding.quantities}))

@@ -9,6 +9,7 @@ memory; all three give the same bits, for what a block holds does not depend on 
 
 import os
 import pickle
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -34,6 +35,8 @@ _CONNECT: Final = 10.0  # seconds to reach a scheduler
 
 Stopped = Callable[[], bool]
 
+_ADDRESS: Final = re.compile(r"(?:tcp|tls)://[^/\s]+:\d+")
+
 
 class Executor(Protocol):
     """Computes blocks, and gives them back as they are done, in any order."""
@@ -55,9 +58,11 @@ def make_executor(name: str = "serial", workers: int = 1, scheduler: str | None 
 
     Raises `BadRequestField` for a name that there is not, and for Dask without a scheduler.
     """
-    if name not in EXECUTORS or workers < 1 or (name == "dask" and scheduler is None):
-        wrong = "workers" if workers < 1 else "scheduler" if name == "dask" else "executor"
-        value = {"workers": workers, "scheduler": "-", "executor": name}[wrong]
+    lost = scheduler is None if name == "dask" else False
+    odd = scheduler is not None and not _ADDRESS.fullmatch(scheduler)
+    if name not in EXECUTORS or workers < 1 or lost or odd:
+        wrong = "workers" if workers < 1 else "scheduler" if lost or odd else "executor"
+        value = {"workers": workers, "scheduler": scheduler or "-", "executor": name}[wrong]
         raise BadRequestField(field=wrong, value=value, detail={
             "en": f"one of {', '.join(EXECUTORS)} was expected, at least one worker, and for dask the address of a "
                   "scheduler, tcp://HOST:PORT",
@@ -144,7 +149,7 @@ class Cluster:
         try:
             client = dask.Client(self.scheduler, timeout=_CONNECT, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise WorkersLost(where=self.scheduler, detail=error) from error
+            raise WorkersLost(where=self.scheduler, detail=str(error).split("\n", 1)[0]) from error
         packed, source, flying = _pack(plan), iter(blocks), set[Any]()
         try:
             while not stopped():

@@ -1,0 +1,109 @@
+"""The commands about twins as a person uses them: real processes on a real dataset."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pepr_kg.language import LANGUAGES
+from pepr_kg.store import Dataset
+from tests.models.small_sbml import glucose
+from tests.test_cli import run
+
+COMMANDS = (
+    ("model",), ("model", "list"), ("model", "add"), ("model", "export"), ("demo",), ("evaluate",), ("runs",),
+    ("runs", "list"), ("runs", "stale"), ("runs", "withdraw"),
+)  # fmt: skip
+AS_OF = ("--as-of", "2026-11-01")
+
+
+@pytest.fixture(scope="module")
+def twins(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with forty synthetic patients."""
+    path = Path(shutil.copytree(dataset.path, tmp_path_factory.mktemp("twins") / "data"))
+    done = run("demo", "--patients", "40", "--data", path)
+    assert done.returncode == 0, done.stderr
+    assert "40 patients" in done.stdout
+    assert "Synthetic" in done.stdout
+    return path
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_is_there_in_both_languages(command: tuple[str, ...], lang: str) -> None:
+    done = run(*command, "--help", lang=lang)
+    assert done.returncode == 0, done.stderr
+    assert {"en": "Show this help", "fr": "Affiche cette aide"}[lang] in done.stdout
+
+
+def test_an_evaluation_is_written_then_reused_then_replayed(twins: Path) -> None:
+    asked = ("evaluate", "--model", "ckd-epi-2021", "--cohort", "demo", *AS_OF, "--data", twins)
+    first = run(*asked)
+    assert first.returncode == 0, first.stderr
+    assert "For research, not medical advice." in first.stdout
+    again = json.loads(run(*asked, "--format", "json").stdout)
+    assert again["reused"]
+    assert Path(again["folder"], "trajectories.parquet").is_file()
+    replayed = run("evaluate", "--replay", again["run"].rpartition("/")[2], "--data", twins)
+    assert replayed.returncode == 0, replayed.stdout
+    assert "bit for bit" in replayed.stdout
+    assert "ckd-epi-2021" in run("runs", "list", "--data", twins).stdout
+    assert run("runs", "stale", "--data", twins).returncode == 0
+
+
+def test_the_same_cohort_again_changes_nothing(twins: Path) -> None:
+    before = Dataset(twins).view().version
+    done = run("demo", "--patients", "40", "--data", twins, lang="fr")
+    assert done.returncode == 0
+    assert "rien n’a changé" in done.stdout
+    assert Dataset(twins).view().version == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--cohort", "demo"), "--model is missing"),
+        (("--model", "score2"), "Say for whom"),
+        (("--model", "score3", "--cohort", "demo"), "score2"),
+        (("--model", "score2", "--cohort", "nobody"), "no cohort cohort:nobody"),
+        (("--model", "score2", "--entity", "patient:nobody"), "patient:nobody"),
+        (("--model", "score2", "--cohort", "demo", "--scenario", "smokr=0"), "smoker"),
+        (("--model", "score2", "--cohort", "demo", "--as-of", "yesterday"), "2026-11-01"),
+        (("--model", "pk2-oral", "--cohort", "demo", "--horizon", "two days"), "48 h"),
+        (("--model", "pk2-oral", "--cohort", "demo", "--horizon", "3 kg"), "kg does not convert"),
+        (("--replay", "0123456789abcdef"), "0123456789abcdef"),
+        (("--model", "score2", "--cohort", "demo", "--scheduler", "nowhere"), "tcp://"),
+    ],
+)
+def test_misuse_of_evaluate_is_a_sentence(twins: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = run("evaluate", *arguments, "--data", twins)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.startswith("pepr-kg: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_is_added_and_exported(twins: Path, tmp_path: Path) -> None:
+    path = tmp_path / "glucose.xml"
+    path.write_bytes(glucose())
+    added = run("model", "add", path, "--name", "glucose-use", "--data", twins)
+    assert added.returncode == 0, added.stderr
+    assert "model/glucose-use was added" in added.stdout or "model:glucose-use" in added.stdout
+    assert "glucose-use" in run("model", "list", "--data", twins).stdout
+    archive = tmp_path / "warfarin.omex"
+    done = run("model", "export", "warfarin-pkpd", "-o", archive, "--scenario", "dose*0.5", "--horizon", "5 d",
+               "--data", twins)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert archive.read_bytes().startswith(b"PK")
+
+
+def test_a_withdrawn_run_stays_and_says_why(twins: Path) -> None:
+    asked = ("evaluate", "--model", "cha2ds2-vasc", "--cohort", "demo", *AS_OF, "--data", twins, "--format", "json")
+    name = json.loads(run(*asked).stdout)["run"].rpartition("/")[2]
+    refused = run("runs", "withdraw", name, "--data", twins)
+    assert refused.returncode == 2
+    done = run("runs", "withdraw", name, "--reason-fr", "Erreur de saisie.", "--reason-en", "Typed wrongly.",
+               "--data", twins)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "withdrawn" in run("runs", "list", "--data", twins).stdout
