@@ -105,10 +105,11 @@ def stages(patients: int) -> list[tuple[str, str]]:
         checked = {"seconds": 0.0}
 
         def check(view: View, graphs: object) -> Report:
-            started = time.perf_counter()
+            started, clock.inside = time.perf_counter(), True  # its queries are its own
             try:
                 return validate_graphs(view, graphs)  # type: ignore[arg-type]
             finally:
+                clock.inside = False
                 checked["seconds"] += time.perf_counter() - started
 
         original = Change.commit

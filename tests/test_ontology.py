@@ -16,9 +16,10 @@ from pepr_kg.rdf import serialize_triples
 from pepr_kg.reasoning import merge
 from pepr_kg.resources import ontology_dir, queries_dir, shapes_dir
 from pepr_kg.store import NamedNode, RdfFormat, parse_file
+from pepr_kg.twin.units import convert, parse_unit
 
 FILES = sorted(ontology_dir().rglob("*.ttl"))
-FACTS = [path for path in FILES if path.parent.name == "facts"]
+FACTS = [path for path in FILES if path.parent.name in {"facts", "models", "cohorts"}]
 PROPERTY_KINDS = (OWL.ObjectProperty, OWL.DatatypeProperty, OWL.AnnotationProperty)
 SOSA = PREFIXES["sosa"]
 OBO = PREFIXES["obo"]
@@ -174,6 +175,12 @@ TWIN_TERMS = [
     "hasResultStatus", "Dataset", "AccessCondition", "Consent", "recordCount",
     "ResolvedBinding", "usedValue", "Estimate", "PosteriorCorrelation", "ResidualModel", "timeStep", "timeColumn",
     "birthDate", "hasSex",
+    "Category", "hasCategory", "categoryText", "categoryConcept", "ValidityRule", "hasValidityRule", "appliesTo", "reason",
+    "exclusiveLowerBound", "boundQuantity", "hasTimeOrigin", "Administration", "administeredAt", "modelDigest",
+    "meaningDigest", "asOf", "patientCount", "evaluatedCount", "usesFit", "hasResolvedInputs", "ResolvedInputs",
+    "conversionCount", "converts", "hasFastModel", "hasSlowModel", "hasCouplingScheme", "couplingOrder",
+    "couplingTolerance", "hasPeriod", "couplingMode", "crossingLevel", "conserves", "ConservedSum", "hasTerm",
+    "ConservedTerm", "weight", "Quantity", "molarMass", "sboTerm", "writtenIdentifier",
 ]  # fmt: skip
 
 
@@ -196,6 +203,10 @@ def test_the_terms_of_data_and_twins_are_there(terms: rdflib.Graph, name: str) -
         "intervention-kinds": "set scale add dose-schedule",
         "uncertainty-sources": "parameter residual model-choice total",
         "result-statuses": "current superseded withdrawn",
+        "time-origins": "evaluation birth first-dose",
+        "coupling-schemes": "leaping relaxed",
+        "coupling-operators": "sample mean maximum minimum count rate",
+        "selections": "latest earliest nearest all",
     }.items(),
 )
 def test_closed_lists_of_the_twins(terms: rdflib.Graph, scheme: str, members: str) -> None:
@@ -397,12 +408,83 @@ def test_trap_20_nothing_is_the_same_as_a_page_of_wikidata_or_ror(everything: rd
     assert not list(everything.subject_objects(OWL.differentFrom))
 
 
-def test_the_worked_example_of_the_documentation_uses_declared_terms(tmp_path: Path) -> None:
-    page = Path(__file__).parents[1] / "docs" / "reference" / "ontology.md"
-    example = re.search(r"^```turtle\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert example
+def test_the_worked_example_of_a_twin_uses_declared_terms(tmp_path: Path) -> None:
     copy = tmp_path / "ontology"
     shutil.copytree(ontology_dir(), copy)
     before = check_ontology(copy)
-    (copy / "facts" / "example.ttl").write_text(example[1], encoding="utf-8")
+    shutil.copy(Path(__file__).parent / "data" / "twin-example.ttl", copy / "facts" / "example.ttl")
     assert check_ontology(copy) == before
+
+
+# ---------------------------------------------------------------- the quantities on which observations and models meet
+
+
+QUANTITY = URIRef(PEPR + "Quantity")
+SKOS = PREFIXES["skos"]
+
+
+def test_every_quantity_has_a_usual_unit_that_the_evaluator_knows(terms: rdflib.Graph) -> None:
+    quantities = set(terms.subjects(RDF.type, QUANTITY))
+    assert len(quantities) > 100
+    assert quantities == set(terms.subjects(URIRef(SKOS + "inScheme"), URIRef(f"{ID}scheme/quantities")))
+    for concept in quantities:
+        codes = [str(code) for code in terms.objects(concept, URIRef(PEPR + "unitCode"))]
+        assert len(codes) == 1, concept
+        parse_unit(codes[0])
+
+
+def test_a_mass_becomes_an_amount_by_the_molar_mass_of_its_quantity(terms: rdflib.Graph) -> None:
+    """88.4 is the factor of creatinine that every laboratory uses, 38.67 that of cholesterol."""
+    masses = {str(s).rpartition("/")[2]: float(str(o)) for s, o in terms.subject_objects(URIRef(PEPR + "molarMass"))}
+    creatinine = convert(1.0, "mg/dL", "umol/L", molar_mass_g_per_mol=masses["serum-creatinine"])
+    cholesterol = convert(1.0, "mmol/L", "mg/dL", molar_mass_g_per_mol=masses["total-cholesterol"])
+    assert creatinine == pytest.approx(88.4, abs=0.01)
+    assert cholesterol == pytest.approx(38.67, abs=0.01)
+
+
+def test_every_quantity_that_a_built_in_model_names_is_there(terms: rdflib.Graph, everything: rdflib.Graph) -> None:
+    known = set(terms.subjects(RDF.type, QUANTITY))
+    for name in ("quantity", "boundQuantity"):
+        named = {
+            value for value in everything.objects(None, URIRef(PEPR + name)) if str(value).startswith(ID + "quantity/")
+        }
+        assert named, name
+        assert named <= known, name
+
+
+@pytest.mark.parametrize(
+    ("slug", "code"),
+    {
+        "systolic-blood-pressure": "http://loinc.org/rdf/8480-6",
+        "diastolic-blood-pressure": "http://loinc.org/rdf/8462-4",
+        "heart-rate": "http://loinc.org/rdf/8867-4",
+        "total-cholesterol": "http://loinc.org/rdf/2093-3",
+        "hdl-cholesterol": "http://loinc.org/rdf/2085-9",
+        "serum-creatinine": "http://loinc.org/rdf/2160-0",
+        "body-weight": "http://loinc.org/rdf/29463-7",
+        "hypertension": "http://snomed.info/id/38341003",
+        "diabetes": "http://snomed.info/id/73211009",
+        "heart-failure": "http://snomed.info/id/84114007",
+        "atrial-fibrillation": "http://snomed.info/id/49436004",
+    }.items(),
+)
+def test_quantities_match_the_codes_of_hospitals(terms: rdflib.Graph, slug: str, code: str) -> None:
+    matched = set(terms.objects(URIRef(f"{ID}quantity/{slug}"), URIRef(SKOS + "exactMatch")))
+    assert URIRef(code) in matched
+
+
+def test_codes_have_the_form_of_their_system(terms: rdflib.Graph) -> None:
+    """A LOINC code ends in its check digit; an identifier of SNOMED CT has six to eighteen digits, the last but two 00."""
+    codes = {
+        str(value) for _, predicate, value in terms if str(predicate).startswith(SKOS) and isinstance(value, URIRef)
+    }
+    loinc = {code.removeprefix("http://loinc.org/rdf/") for code in codes if code.startswith("http://loinc.org/")}
+    snomed = {code.removeprefix("http://snomed.info/id/") for code in codes if code.startswith("http://snomed.info/")}
+    assert len(loinc) > 10
+    assert len(snomed) > 5
+    for code in loinc:
+        number, check = code.split("-")
+        digits = [int(digit) * (2 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(number))]
+        assert (10 - sum(digit // 10 + digit % 10 for digit in digits)) % 10 == int(check), code
+    for code in snomed:
+        assert re.fullmatch(r"\d{3,15}00\d", code), code

@@ -96,13 +96,13 @@ def _of_content(scope: Scope, part: pa.Table, symbol: str) -> Assigned:
         query=first["query"],
         quantities=tuple((first["quantity"] or "").split()),
         selection=(first["selection"] or "latest").rpartition("/")[2],
-        maximum_age_days=days_of(first["maximumAge"], first["timeUnit"]),
+        maximum_age_days=_days(first["maximumAge"], first["timeUnit"]),
     )
     names = part["binding"].combine_chunks().take(rows)
     return Assigned(binding, mask, names, part["value"].combine_chunks().take(rows) if valued else None)
 
 
-def days_of(age: str | None, unit: str | None) -> float | None:
+def _days(age: str | None, unit: str | None) -> float | None:
     """Return a maximum age in days; 0 where its unit is none, so that nothing passes for fresh."""
     if age is None:
         return None

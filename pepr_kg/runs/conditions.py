@@ -97,8 +97,12 @@ def not_permitted(scope: Scope) -> Flags:
 
     Who never decided is not among them: the law that a dataset is used under is not known here.
     """
-    table = select_columns(scope.view, read_query("runs/consents"))
-    place = pc.index_in(table["entity"], value_set=scope.entities)
+    return refused(select_columns(scope.view, read_query("runs/consents")), scope.entities)
+
+
+def refused(table: pa.Table, entities: pa.Array) -> Flags:
+    """Return whose latest decision, of those in the rows of a query of consents, is none to agree, (entities,)."""
+    place = pc.index_in(table["entity"], value_set=entities)
     kept = pc.is_valid(place)
     table, at = table.filter(kept), np.asarray(place.filter(kept).combine_chunks(), np.int64)
     given = np.asarray(pc.equal(table["status"], _GIVEN).combine_chunks(), np.bool_)
@@ -106,7 +110,7 @@ def not_permitted(scope: Scope) -> Flags:
     when = np.where(given, decided, np.where(np.isnat(withdrawn), decided, withdrawn))
     stamp = np.where(np.isnat(when), _EVER, when).astype("datetime64[ms]").astype(np.int64)
     lowest = np.iinfo(np.int64).min
-    agreed, refused = (np.full(len(scope.entities), lowest) for _ in range(2))
+    agreed, against = (np.full(len(entities), lowest) for _ in range(2))
     np.maximum.at(agreed, at[given], stamp[given])
-    np.maximum.at(refused, at[~given], stamp[~given])
-    return (refused > lowest) & (refused >= agreed)
+    np.maximum.at(against, at[~given], stamp[~given])
+    return (against > lowest) & (against >= agreed)

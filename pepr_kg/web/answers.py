@@ -21,7 +21,9 @@ from pepr_kg.web.negotiate import HTML, PROBLEM, best
 
 logger = logging.getLogger(__name__)
 
-_FIELDS: Final = ("line", "column", "offered", "nearest", "parameter", "expected", "known", "limit", "seconds")
+_FIELDS: Final = (
+    "line", "column", "offered", "nearest", "parameter", "field", "expected", "known", "limit", "seconds",
+)  # fmt: skip
 _BAD_ENCODING: Final = {
     "en": "The parameters of the request are not UTF-8.",
     "fr": "Les paramètres de la requête ne sont pas en UTF-8.",

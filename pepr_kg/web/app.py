@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,9 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pepr_kg import __version__
 from pepr_kg.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, PeprError, ServerBusy
 from pepr_kg.language import LANGUAGES
+from pepr_kg.runs.jobs import Jobs, JobsFull
 from pepr_kg.settings import Settings
 from pepr_kg.store import Dataset
-from pepr_kg.web import api, data, openapi, pages, sparql
+from pepr_kg.web import api, data, evaluations, openapi, pages, sparql
 from pepr_kg.web.answers import prefers_html, presentable, problem, view_of
 from pepr_kg.workers import Workers
 
@@ -70,9 +72,11 @@ def create_app(settings: Settings, dataset: Dataset) -> FastAPI:
         workers = Workers(settings)
         workers.start()
         app.state.workers = workers
+        app.state.jobs = await run_in_threadpool(Jobs, settings, dataset)
         try:
             yield
         finally:
+            await run_in_threadpool(app.state.jobs.close)
             await workers.close()
 
     # The two pages of documentation that FastAPI brings would load scripts from elsewhere.
@@ -82,6 +86,7 @@ def create_app(settings: Settings, dataset: Dataset) -> FastAPI:
     app.include_router(sparql.router)
     app.include_router(api.router)
     app.include_router(data.router)
+    app.include_router(evaluations.router)
     app.add_api_route("/health", health, methods=["GET"], include_in_schema=False)
     app.add_api_route("/problems", problems, methods=["GET"], include_in_schema=False)
     pages.register(app)
@@ -144,7 +149,10 @@ class Edge:
 
         try:
             if scope["method"] == "OPTIONS":
-                await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send_on)
+                # Pages of others may read, but have nothing done.
+                acts = evaluations.acts(scope["path"])
+                headers = {**_PREFLIGHT, "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS"} if acts else _PREFLIGHT
+                await Response(status_code=204, headers=headers)(scope, receive, send_on)
             else:
                 # HEAD is GET without the body: routes need not know of it.
                 await self.app({**scope, "method": "GET"} if is_head else scope, receive, send_on)
@@ -173,7 +181,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> str:
-    return "GET, HEAD, POST, OPTIONS" if request.url.path.rstrip("/") == "/sparql" else "GET, HEAD, OPTIONS"
+    path = request.url.path
+    if path.rstrip("/") == "/sparql":
+        return "GET, HEAD, POST, OPTIONS"
+    return evaluations.methods(path) or "GET, HEAD, OPTIONS"
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -194,6 +205,6 @@ def _render(
         response = pages.error_page(request, shown, status)
         response.headers.update(headers or {})
         return response
-    if isinstance(error, ServerBusy):
+    if isinstance(error, ServerBusy | JobsFull):
         headers = {"Retry-After": "5", **(headers or {})}
     return problem(request, shown, status, headers)

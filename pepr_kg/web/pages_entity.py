@@ -1,7 +1,7 @@
 """The page about an individual: its facts, each with its source; what was stated and not adopted; what points to it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,8 +12,12 @@ from pepr_kg.namespaces import GRAPH, ID, PEPR, PREFIXES, expand, shrink
 from pepr_kg.store import BlankNode, Literal, NamedNode, Term
 from pepr_kg.web.answers import node_at
 from pepr_kg.web.axioms import Token, facet
+from pepr_kg.web.pages_cohorts import cohort_page
 from pepr_kg.web.pages_frame import Crumb, Reader, Shown, sort_key, twin_addresses
+from pepr_kg.web.pages_models import model_page
+from pepr_kg.web.pages_runs import run_page
 from pepr_kg.web.pages_trees import scheme_tree
+from pepr_kg.web.pages_twins import twin_page
 
 _P: Final = PEPR
 _RDF_TYPE: Final = PREFIXES["rdf"] + "type"
@@ -42,6 +46,14 @@ _FIRST: Final = tuple(
 _LAST: Final = tuple(expand(curie) for curie in ("skos:note", "skos:scopeNote", "pepr:website", "rdfs:seeAlso"))
 # What is called by a proper name, whose capitals are its own.
 _NAMED: Final = tuple(f"{ID}{kind}/" for kind in ("project", "person", "organisation", "document", "output"))
+# What has a page of its own kind.
+_OF_TWINS: Final[Mapping[str, Callable[[Reader, str, Sequence[Crumb]], Response]]] = {
+    _P + "Patient": twin_page,
+    _P + "DigitalTwin": twin_page,
+    _P + "Model": model_page,
+    _P + "Evaluation": run_page,
+    _P + "Cohort": cohort_page,
+}
 # With one of these bases what a statement says is not taken over as a fact (the ontology's evidence module).
 _NOT_ADOPTED: Final = frozenset({"inferred", "candidate", "unverified", "silent", "mistaken", "variant"})
 _PLAIN_BASIS: Final = "stated"
@@ -133,6 +145,9 @@ def entity_page(reader: Reader, iri: str) -> Response:
     for row in rows:
         facts[row["property"].value].append(row)
     types = {row["value"].value for row in facts.get(_RDF_TYPE, ())}
+    for kind, page in _OF_TWINS.items():
+        if kind in types:
+            return page(reader, iri, _crumbs(reader, iri))
     is_statement, is_scheme = _P + "Statement" in types, _SCHEME in types
     bound = {"statement": entity} if is_statement else {"entity": entity}
     statements = read_statements(reader, "statements", bound)
@@ -147,7 +162,7 @@ def entity_page(reader: Reader, iri: str) -> Response:
     also = [item for item in about if item.adopted and not item.number]
     label = reader.label(iri)
     other = reader.vocabulary.label(iri, "en" if reader.lang == "fr" else "fr")
-    kinds = [reader.show_iri(kind) for kind in reader.vocabulary.types(iri)]
+    kinds = [reader.show_iri(kind) for kind in reader.types(iri)]
     values = {predicate: [row["value"] for row in found] for predicate, found in facts.items()}
     return reader.page(
         "entity.html",
@@ -424,7 +439,7 @@ def page_links(reader: Reader, page: int, pages: int) -> dict[str, str | None]:
 def _crumbs(reader: Reader, iri: str) -> list[Crumb]:
     """Return the way to a thing: home, what it is part of or what kind it is, itself."""
     steps = [Crumb(reader.phrase("nav.home"), f"/{reader.lang}/")]
-    kind = reader.vocabulary.kind(iri)
+    kind = reader.vocabulary.kind(iri) or next((kind for kind in reader.types(iri) if kind.startswith(PEPR)), None)
     if iri.startswith(GRAPH):
         kind = None
     if kind and reader.href(kind):

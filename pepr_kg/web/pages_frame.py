@@ -16,7 +16,7 @@ from fastapi import Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pepr_kg.language import LANGUAGES, Catalogue, Language, catalogue, format_amount, format_date, format_number
-from pepr_kg.namespaces import BASE, GRAPH, ID, PEPR, PREFIXES, shrink
+from pepr_kg.namespaces import BASE, COHORT, GRAPH, ID, PEPR, PREFIXES, RUN, shrink
 from pepr_kg.resources import read_query
 from pepr_kg.search import fold
 from pepr_kg.store import BlankNode, Literal, NamedNode, Table, Term, View
@@ -36,6 +36,7 @@ DOWNLOADS: Final[Mapping[str, str]] = {
 _XSD: Final = PREFIXES["xsd"]
 _BUILT_IN: Final = tuple(PREFIXES[name] for name in ("rdf", "rdfs", "owl", "sh"))
 _DATES: Final = frozenset({_XSD + "date", _XSD + "gYearMonth", _XSD + "gYear"})
+_NAMES: Final = (PREFIXES["rdfs"] + "label", PREFIXES["dcterms"] + "identifier")
 _NUMBERS: Final = frozenset(_XSD + name for name in ("integer", "decimal", "int", "long", "nonNegativeInteger"))
 
 
@@ -62,7 +63,11 @@ class Crumb:
 
 
 class Vocabularies:
-    """The vocabulary of each version and set of graphs in use; the last few are kept."""
+    """The vocabulary of each version and set of graphs in use; the last few are kept.
+
+    Cohorts and runs are left out: a million patients and predictions have no place in a list of names. A page that
+    needs one of their names asks for it (`Reader.label`).
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -73,7 +78,8 @@ class Vocabularies:
         key = (view.version, view.graphs)
         with self._lock:
             if key not in self._known:
-                self._known[key] = Vocabulary(view)
+                named = [graph for graph in view.graphs if not graph.value.startswith((COHORT, RUN))]
+                self._known[key] = Vocabulary(view.only(named))
                 while len(self._known) > 3:
                     del self._known[next(iter(self._known))]
             return self._known[key]
@@ -117,10 +123,34 @@ class Reader:
 
         Words of RDF, OWL and SHACL, which no graph of ours describes, have theirs in `locales/`.
         """
+        if self._apart(iri):
+            return self._own_label(iri)
         label = self.vocabulary.label(iri, self.lang)
         if not label.lang and iri not in self.vocabulary.labels and iri.startswith(_BUILT_IN):
             return Label(texts().texts[self.lang].get(f"name.{shrink(iri)}", label.text), "")
         return label
+
+    def _apart(self, iri: str) -> bool:
+        """Return whether a thing of ours is not in the vocabulary: one of a cohort or a run, or unknown."""
+        return iri.startswith(ID) and not self.vocabulary.knows(iri)
+
+    def _own_label(self, iri: str) -> Label:
+        texts: dict[str, str] = {}
+        for predicate in _NAMES:
+            for quad in self.view.quads(NamedNode(iri), NamedNode(predicate)):
+                if isinstance(quad.object, Literal):
+                    texts.setdefault(quad.object.language or "", quad.object.value)
+        for tag in (self.lang, "", *LANGUAGES, *texts):
+            if tag in texts:
+                return Label(texts[tag], tag)
+        return Label(iri.rpartition("/")[2], "")
+
+    def types(self, iri: str) -> tuple[str, ...]:
+        """Return the classes of a thing, the most specific ones where the vocabulary knows it."""
+        if not self._apart(iri):
+            return self.vocabulary.types(iri)
+        quads = self.view.quads(NamedNode(iri), NamedNode(PREFIXES["rdf"] + "type"))
+        return tuple(sorted({quad.object.value for quad in quads if isinstance(quad.object, NamedNode)}))
 
     def href(self, iri: str) -> str | None:
         """Return the address of the page about a thing, or None if there is none here."""
@@ -272,7 +302,9 @@ def page_path(iri: str, lang: str, vocabulary: Vocabulary, view: View) -> str | 
     short form, `/en/ontology/foaf:Person`.
     """
     if iri.startswith((ID, PEPR)) or iri == PEPR.rstrip("/"):
-        known = iri == PEPR.rstrip("/") or vocabulary.knows(iri)
+        known = iri == PEPR.rstrip("/") or vocabulary.knows(iri) or (
+            iri.startswith(ID) and next(view.quads(NamedNode(iri)), None) is not None
+        )  # fmt: skip
         return f"/{lang}/{quote(iri.removeprefix(BASE), safe='/:')}" if known else None
     if iri.startswith(GRAPH):
         return f"/{lang}/{quote(iri.removeprefix(BASE), safe='/:')}" if NamedNode(iri) in view.graphs else None

@@ -85,6 +85,7 @@ def home_page(reader: Reader) -> Response:
         statements=len(reader.vocabulary.instances(PEPR + "Statement")),
         disagreements=len(reader.vocabulary.instances(PEPR + "Disagreement")),
         examples=_EXAMPLES[reader.lang],
+        twin=next((reader.href(row["twin"].value) for row in reader.select("a-twin").iter_dicts()), None),
     )
 
 
@@ -109,8 +110,6 @@ def search_page(reader: Reader) -> Response:
         suggestions=[] if total else reader.vocabulary.index.suggest(sought),
         examples=_EXAMPLES[reader.lang],
     )
-
-
 
 
 def _cards(reader: Reader, rows: Iterable[dict[str, Term]]) -> list[Card]:

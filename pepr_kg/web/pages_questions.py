@@ -128,9 +128,7 @@ def _home(reader: Reader) -> Crumb:
     return Crumb(reader.phrase("nav.home"), f"/{reader.lang}/")
 
 
-def _without_echoes(
-    columns: list[str], rows: list[list[Shown | None]]
-) -> tuple[list[str], list[list[Shown | None]]]:
+def _without_echoes(columns: list[str], rows: list[list[Shown | None]]) -> tuple[list[str], list[list[Shown | None]]]:
     """Return the table without texts that only repeat the name of a thing beside them: a page shows things by name."""
 
     def same(text: Shown | None, thing: Shown | None) -> bool:

@@ -147,9 +147,7 @@ def graph_page(reader: Reader, iri: str) -> Response:
         twins={**twin_addresses(iri), "application/n-quads": f"{path}.nq", "application/trig": f"{path}.trig"},
         iri=iri,
         triples=reader.view.counts()[iri],
-        classes=[
-            (reader.show(row["class"]), int(row["count"].value)) for row in table.iter_dicts() if "class" in row
-        ],
+        classes=[(reader.show(row["class"]), int(row["count"].value)) for row in table.iter_dicts() if "class" in row],
         graphs=[(reader.show_iri(other), count) for other, count in reader.view.counts().items()],
     )
 

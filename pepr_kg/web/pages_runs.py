@@ -1,0 +1,156 @@
+"""The page about a run: what it rests on, how it was computed, what came of it, and whether it still holds."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi import Response
+
+from pepr_kg.namespaces import ID
+from pepr_kg.runs.reading import Aside, RunFacts, outcome_counts, outcomes, read_run
+from pepr_kg.store import NamedNode
+from pepr_kg.web.pages_frame import Crumb, Reader, Shown, twin_addresses
+from pepr_kg.web.pages_sheets import Fact, Sheet, dataset_folder, figure, moment, plain, text, unit
+
+_ROWS: Final = 20  # of a table before it says how many more there are
+_TONES: Final = {"current": "sure", "superseded": "doubt", "withdrawn": "doubt"}
+
+
+def run_page(reader: Reader, iri: str, crumbs: Sequence[Crumb]) -> Response:
+    """Return the page about a run. Raises `UnknownRun`."""
+    facts = read_run(reader.view, dataset_folder(reader.request), iri)
+    label = reader.label(iri)
+    return reader.page(
+        "run.html",
+        label.text,
+        crumbs=crumbs,
+        twins=twin_addresses(iri),
+        iri=iri,
+        label=label.text,
+        status=200,
+        state=reader.phrase(f"run.status.{facts.result_status or 'current'}"),
+        tone=_TONES.get(facts.result_status, "open"),
+        withdrawal=facts.withdrawal.get(reader.lang, ""),
+        because=[reader.show_iri(name) for name in facts.withdrawn_because],
+        replaced=[reader.show_iri(name) for name in facts.replaced_by],
+        facts=_facts(reader, facts),
+        files=_files(facts),
+        sheets=[sheet for sheet in _sheets(reader, facts) if sheet.rows],
+    )
+
+
+def _facts(reader: Reader, facts: RunFacts) -> list[Fact]:
+    number = [
+        ("run.model", [reader.show_iri(facts.model)]),
+        ("run.model.digest", [Shown(facts.model_digest, code=True)]),
+        ("run.meaning.digest", [Shown(facts.meaning_digest, code=True)]),
+        ("run.evaluates", [reader.show_iri(name) for name in facts.evaluates[:_ROWS]]),
+        ("run.patients", [Shown(reader.phrase("run.patients.of", evaluated=plain(reader, facts.evaluated).text,
+                                              patients=plain(reader, facts.patients).text))]),
+        ("run.scenarios", [Shown(reader.label(item.iri).text) for item in facts.scenarios]),
+        ("run.asked.by", [_agent(reader, facts.asked_by)] if facts.asked_by else []),
+        ("run.as.of", [moment(reader, facts.as_of)]),
+        ("run.started", [moment(reader, facts.started)]),
+        ("run.ended", [moment(reader, facts.ended)]),
+        ("run.software", [Shown(facts.software)]),
+        ("run.solvers", [reader.show_iri(name) if name.startswith(ID) else Shown(name) for name in facts.solvers]),
+        ("run.tolerance", [plain(reader, facts.rtol)]),
+        ("run.samples", [plain(reader, facts.samples)]),
+        ("run.seed", [Shown(str(facts.seed))]),
+        ("run.fitted", [Shown(reader.phrase("value.true" if facts.fitted else "value.false"))]),
+        ("run.replaces", [reader.show_iri(name) for name in facts.replaces]),
+        ("run.key", [Shown(facts.key, code=True)]),
+    ]  # fmt: skip
+    return [Fact(reader.phrase(key), values) for key, values in number if values]
+
+
+def _agent(reader: Reader, name: str) -> Shown:
+    return reader.show_iri(name) if name.startswith(("https://", "http://")) else Shown(name)
+
+
+def _files(facts: RunFacts) -> list[tuple[str, str, str]]:
+    """Return name, address and digest of the files of a run that are there."""
+    home = f"/runs/{facts.id}/"
+    both = ((facts.trajectories, facts.trajectories_digest), (facts.inputs, facts.inputs_digest))
+    return [(path.name, home + path.name, digest) for path, digest in both if path.is_file()]
+
+
+def _sheets(reader: Reader, facts: RunFacts) -> list[Sheet]:
+    node = NamedNode(facts.iri)
+    return [
+        _predictions(reader, node),
+        _aside(reader, outcomes(reader.view, facts.iri)),
+        _counts(reader, facts),
+        _observations(reader, node),
+        _conversions(reader, node),
+    ]
+
+
+def _predictions(reader: Reader, node: NamedNode) -> Sheet:
+    rows = list(reader.select("predictions", evaluation=node).iter_dicts())
+    headings = ("patient", "variable", "scenario", "value", "interval", "for")
+    shown = [
+        [
+            reader.show_iri(text(row, "entity")),
+            reader.show_iri(text(row, "variable")),
+            Shown(reader.label(text(row, "scenario")).text),
+            figure(reader, text(row, "value"), text(row, "unit")),
+            Shown(f"{plain(reader, text(row, 'lower')).text} – {plain(reader, text(row, 'upper')).text}"
+                  if "lower" in row else "–"),
+            moment(reader, text(row, "for")),
+        ]
+        for row in rows[:_ROWS]
+    ]  # fmt: skip
+    return _sheet(reader, "predictions", headings, shown, more=len(rows) > _ROWS)
+
+
+def _aside(reader: Reader, found: tuple[Aside, ...]) -> Sheet:
+    shown = [
+        [reader.show_iri(item.entity), Shown(reader.label(f"{ID}outcome-status/{item.outcome}").text),
+         Shown(item.reasons.get(reader.lang, ""))]
+        for item in found[:_ROWS]
+    ]  # fmt: skip
+    return _sheet(reader, "aside", ("patient", "outcome", "reason"), shown, more=len(found) > _ROWS)
+
+
+def _counts(reader: Reader, facts: RunFacts) -> Sheet:
+    counts = outcome_counts(reader.view, facts)
+    shown = [
+        [Shown(reader.label(f"{ID}outcome-status/{name}").text), plain(reader, count)] for name, count in counts.items()
+    ]
+    return _sheet(reader, "outcomes", ("outcome", "count"), shown)
+
+
+def _observations(reader: Reader, node: NamedNode) -> Sheet:
+    rows = list(reader.select("run-observations", evaluation=node).iter_dicts())
+    total = next(
+        (text(row, "count") for row in reader.select("run-observation-count", evaluation=node).iter_dicts()), "0"
+    )
+    shown = [
+        [reader.show_iri(text(row, "observation")), reader.show_iri(text(row, "entity")),
+         figure(reader, text(row, "value"), text(row, "unit")), moment(reader, text(row, "time"))]
+        for row in rows
+    ]  # fmt: skip
+    note = reader.phrase("run.observations.note", number=plain(reader, total).text)
+    return Sheet(
+        reader.phrase("run.observations"), _headings(reader, ("observation", "patient", "value", "date")), shown, note
+    )
+
+
+def _conversions(reader: Reader, node: NamedNode) -> Sheet:
+    shown = [
+        [reader.show_iri(text(row, "element")), unit(reader, text(row, "source")), unit(reader, text(row, "target")),
+         plain(reader, text(row, "factor")), plain(reader, text(row, "offset")), plain(reader, text(row, "count"))]
+        for row in reader.select("run-conversions", evaluation=node).iter_dicts()
+    ]  # fmt: skip
+    return _sheet(reader, "conversions", ("variable", "unit.from", "unit.to", "factor", "offset", "count"), shown)
+
+
+def _headings(reader: Reader, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(reader.phrase(f"heading.{name}") for name in names)
+
+
+def _sheet(
+    reader: Reader, name: str, headings: Sequence[str], rows: Sequence[Sequence[Shown]], *, more: bool = False
+) -> Sheet:
+    note = reader.phrase("sheet.first", number=len(rows)) if more else ""
+    return Sheet(reader.phrase(f"run.{name}"), _headings(reader, headings), rows, note)
