@@ -37,7 +37,7 @@ PLACES = {
     "click": {"cli"},
     "owlready2": {"reasoning"},
     "jpype": {"reasoning"},
-    "numpy": {"twin", "columns", "models", "runs", "cohorts"},
+    "numpy": {"twin", "columns", "models", "runs", "cohorts", "web"},
     "pyarrow": {"columns", "models", "runs", "cohorts", "web"},
     "dask": {"runs"},
     "distributed": {"runs"},

@@ -8,6 +8,8 @@ file first. A `sparql` block is run; with a header it is a stored query. A `pyth
 
 import dataclasses
 import doctest
+import importlib
+import importlib.util
 import os
 import re
 import shutil
@@ -29,10 +31,11 @@ from pepr_kg.questions import ask, load_questions
 from pepr_kg.settings import ENVIRONMENT_PREFIX, Settings
 from pepr_kg.store import Dataset, View
 from pepr_kg.twin import Model, Status, builtin, builtin_models, form, load_model
-from pepr_kg.twin import errors as twin_errors
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+# A folder of the program is a page too; the evaluator, the command line and the pages have pages of their own kind.
+ROOMS = ("models", "runs", "cohorts")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -54,6 +57,16 @@ def with_blocks(*kinds: str) -> list[Path]:
     return [page for page in PAGES if blocks(page, *kinds)]
 
 
+# Each room has its branch of the one tree of errors.
+ERROR_MODULES = [
+    name for name in ("pepr_kg.errors", "pepr_kg.twin.errors", "pepr_kg.models.errors", "pepr_kg.runs.errors",
+                      "pepr_kg.cohorts.errors", "pepr_kg.runs.jobs", "pepr_kg.web.refusals")
+    if importlib.util.find_spec(name)
+]  # fmt: skip
+for _name in ERROR_MODULES:
+    importlib.import_module(_name)
+
+
 # ---- Tables that the code decides ------------------------------------------------------------------------------------
 
 
@@ -71,9 +84,8 @@ def errors_table() -> str:
     def add(kind: type[errors.PeprError]) -> None:
         titles = " | ".join(kind.titles[lang] for lang in ("en", "fr"))
         rows.append(f"| `{kind.code}` | {kind.http_status} | `{kind.__name__}` | {titles} |")
-        for below in kind.__subclasses__():
-            if below.__module__ in (errors.__name__, twin_errors.__name__):
-                add(below)
+        for below in sorted(kind.__subclasses__(), key=lambda below: ERROR_MODULES.index(below.__module__)):
+            add(below)
 
     add(errors.PeprError)
     return "\n".join(rows)
@@ -150,8 +162,8 @@ def test_the_table_is_that_of_the_code(page: str, table: str) -> None:
 
 
 def test_every_module_has_its_page() -> None:
-    modules = {path.stem for path in (ROOT / "pepr_kg").glob("[a-z]*.py")}
-    assert modules <= {path.stem for path in REFERENCE.glob("*.md")}
+    modules = {path.stem for path in (ROOT / "pepr_kg").glob("[a-z]*.py")} | set(ROOMS)
+    assert modules | {"bindings", "jobs"} <= {path.stem for path in REFERENCE.glob("*.md")}
 
 
 def test_every_public_name_of_the_evaluator_is_explained() -> None:

@@ -175,7 +175,8 @@ TWIN_TERMS = [
     "hasResultStatus", "Dataset", "AccessCondition", "Consent", "recordCount",
     "ResolvedBinding", "usedValue", "Estimate", "PosteriorCorrelation", "ResidualModel", "timeStep", "timeColumn",
     "birthDate", "hasSex",
-    "Category", "hasCategory", "categoryText", "categoryConcept", "ValidityRule", "hasValidityRule", "appliesTo", "reason",
+    "Category", "hasCategory", "categoryText", "categoryConcept", "ValidityRule", "hasValidityRule", "appliesTo",
+    "reason",
     "exclusiveLowerBound", "boundQuantity", "hasTimeOrigin", "Administration", "administeredAt", "modelDigest",
     "meaningDigest", "asOf", "patientCount", "evaluatedCount", "usesFit", "hasResolvedInputs", "ResolvedInputs",
     "conversionCount", "converts", "hasFastModel", "hasSlowModel", "hasCouplingScheme", "couplingOrder",
@@ -474,7 +475,7 @@ def test_quantities_match_the_codes_of_hospitals(terms: rdflib.Graph, slug: str,
 
 
 def test_codes_have_the_form_of_their_system(terms: rdflib.Graph) -> None:
-    """A LOINC code ends in its check digit; an identifier of SNOMED CT has six to eighteen digits, the last but two 00."""
+    """A LOINC code ends in its check digit; one of SNOMED CT has six to eighteen digits, the last but two 00."""
     codes = {
         str(value) for _, predicate, value in terms if str(predicate).startswith(SKOS) and isinstance(value, URIRef)
     }

@@ -1,4 +1,4 @@
-"""The worked example of a twin: complete, sound, shown in the documentation; what is required of it is missed when gone."""
+"""The worked example of a twin: complete, sound, documented; what is required of it is missed when gone."""
 
 import re
 from pathlib import Path
@@ -113,7 +113,7 @@ def required(rules: rdflib.Graph, example: rdflib.Graph) -> list[tuple[URIRef, f
 
 
 def without(example: rdflib.Graph, node: URIRef, paths: frozenset[URIRef], name: str) -> tuple[rdflib.Graph, URIRef]:
-    """Return a copy of a node under another IRI that lacks these properties; what leads to the node leads to it as well."""
+    """Return a copy of a node under another IRI without these properties; what leads to the node leads to it too."""
     copy = URIRef(f"{node}-without-{name}")
     graph = rdflib.Graph()
     for predicate, value in example.predicate_objects(node):

@@ -107,9 +107,7 @@ def model_export(  # noqa: PLR0917
     data: Path, kind: str,
 ) -> None:  # fmt: skip
     """Write a COMBINE archive."""
-    from pyarrow import ArrowInvalid, csv  # noqa: PLC0415
-
-    from pepr_kg.models import Registered, export_archive, find_model  # noqa: PLC0415
+    from pepr_kg.models import Registered, export_archive, find_model, read_observations  # noqa: PLC0415
     from pepr_kg.runs.scenarios import plan_scenarios  # noqa: PLC0415
     from pepr_kg.twin.units import convert  # noqa: PLC0415
 
@@ -122,10 +120,7 @@ def model_export(  # noqa: PLR0917
         if unit and isinstance(found, Registered) and found.model.time_unit:
             last = convert(last, unit, found.model.time_unit, symbol="horizon")
     if observations is not None:
-        try:
-            table = csv.read_csv(observations)
-        except (ArrowInvalid, OSError) as error:
-            raise click.UsageError(_("file.unreadable", path=observations, detail=error)) from error
+        table = read_observations(observations, name)
     done = export_archive(found, output, scenario=plan, horizon=last, points=points, data=table)
     if kind == "json":
         show_json({"path": str(done.path), "digest": done.digest, "entries": [item.location for item in done.entries]})

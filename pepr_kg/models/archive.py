@@ -112,6 +112,16 @@ def export_archive(
     return Exported(path, entries, hashlib.sha256(content).hexdigest())
 
 
+def read_observations(path: Path, name: str) -> pa.Table:
+    """Return the observations of a CSV file, to go with the model `name`. Raises `ModelNotExported`."""
+    try:
+        return csv.read_csv(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ModelNotExported(name=name, detail={
+            "en": f"{path} cannot be read as CSV ({error})", "fr": f"{path} est illisible en CSV ({error})",
+        }) from error  # fmt: skip
+
+
 def _entries(sbml: bytes, language: str, sedml: bytes, table: bytes | None, metadata: bytes) -> tuple[Entry, ...]:
     found = [
         Entry("./model.xml", _SPECIFICATIONS + language, False, sbml),

@@ -36,8 +36,8 @@ def needed_since(as_of: np.datetime64, maximum_age_days: float | None) -> np.dat
 
     An age of a day or more is counted from the beginning of a day, since many observations have a date and no time.
 
-    >>> needed_since(np.datetime64("2026-03-31T18:00"), 30.0)
-    numpy.datetime64('2026-03-01T00:00:00.000')
+    >>> str(needed_since(np.datetime64("2026-03-31T18:00"), 30.0))
+    '2026-03-01T00:00:00.000'
     """
     if maximum_age_days is None:
         return np.datetime64("NaT", "ms")

@@ -133,7 +133,8 @@ def _bounds(reader: Reader, row: Mapping[str, Term]) -> str:
 
 def _priors(reader: Reader, iri: str) -> Sheet:
     shown = [
-        [reader.show_iri(text(row, "element")), Shown(reader.label(text(row, "family")).text if "family" in row else "–"),
+        [reader.show_iri(text(row, "element")),
+         Shown(reader.label(text(row, "family")).text if "family" in row else "–"),
          plain(reader, text(row, "mean")), plain(reader, text(row, "deviation"))]
         for row in reader.select("model-priors", model=NamedNode(iri)).iter_dicts()
     ]  # fmt: skip

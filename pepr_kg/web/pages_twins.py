@@ -43,12 +43,13 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What one run predicts of the patient: pictures, and a table."""
+    """What one run predicts of the patient: pictures with their names, the scenarios by line, and a table."""
 
     run: Shown
     model: Shown
     made: Shown
-    charts: tuple[Markup, ...]
+    charts: tuple[tuple[str, Markup], ...]
+    keys: tuple[str, ...]
     sheet: Sheet
 
 
@@ -90,7 +91,7 @@ def twin_page(reader: Reader, iri: str, crumbs: Sequence[Crumb]) -> Response:
         facts=[*_about(reader, person), *_twins(reader, twins)],
         pictures=_pictures(reader, observed),
         sheet=_observations(reader, rows),
-        predicted=list(_predicted(reader, patient, observed)),
+        predicted=list(_predicted(reader, patient, used, observed)),
         evaluable=evaluable,
         tried=tried,
         choices=tried.choices,
@@ -191,19 +192,22 @@ def _headings(reader: Reader, names: Sequence[str]) -> tuple[str, ...]:
 # ---- What is predicted -----------------------------------------------------------------------------------------------
 
 
-def _predicted(reader: Reader, patient: str, observed: Mapping[str, Observed]) -> Iterator[Predicted]:
-    """Yield the predictions of the latest run of each model that holds."""
+def _predicted(
+    reader: Reader, patient: str, used: Sequence[str], observed: Mapping[str, Observed]
+) -> Iterator[Predicted]:
+    """Yield the predictions of the latest run of each model that holds, those of the twin's own models first."""
     latest: dict[str, Listed] = {}
     for run in runs_of(reader.view, patient):
         if run.result_status == "current":
             latest.setdefault(run.model, run)
-    for run in list(latest.values())[:_RUNS]:
+    for run in sorted(latest.values(), key=lambda run: run.model not in used)[:_RUNS]:
         bound = {"evaluation": NamedNode(run.iri), "entity": NamedNode(patient)}
         rows = list(reader.select("predictions", **bound).iter_dicts())
         if rows:
+            keys = tuple(dict.fromkeys(reader.label(text(row, "scenario")).text for row in rows))
             yield Predicted(
                 reader.show_iri(run.iri), reader.show_iri(run.model), moment(reader, run.ended),
-                tuple(_courses(reader, patient, run, rows, observed)), _predictions(reader, run, rows),
+                tuple(_courses(reader, patient, run, rows, observed)), keys[:4], _predictions(reader, run, rows),
             )  # fmt: skip
 
 
@@ -228,7 +232,7 @@ def _predictions(reader: Reader, run: Listed, rows: Sequence[Mapping[str, Term]]
 
 def _courses(
     reader: Reader, patient: str, run: Listed, rows: Sequence[Mapping[str, Term]], observed: Mapping[str, Observed]
-) -> Iterator[Markup]:
+) -> Iterator[tuple[str, Markup]]:
     """Yield the pictures of what changes over time, and of what was measured, first; none where a file is lost."""
     try:
         band = read_band(dataset_folder(reader.request), run.id, patient)
@@ -257,7 +261,7 @@ def _courses(
         chart = Chart(
             name, description, (*series, *([points] if points else [])), axis, unit_text(band.units[place], reader.lang)
         )
-        yield draw(chart, reader.lang)
+        yield name, draw(chart, reader.lang)
 
 
 def describe(reader: Reader, series: Sequence[Series], unit: str) -> str:

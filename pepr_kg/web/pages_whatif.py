@@ -36,7 +36,7 @@ class Tried:
     problem: str = ""
     field: str = ""
     sheet: Sheet | None = None
-    charts: tuple[Markup, ...] = ()
+    charts: tuple[tuple[str, Markup], ...] = ()
 
 
 class _Refused(Exception):
@@ -152,9 +152,9 @@ def _name(reader: Reader, model: Registered, output: str) -> Shown:
     return reader.show_iri(model.elements[output]) if output in model.elements else Shown(output)
 
 
-def _charts(reader: Reader, model: Registered, found: Preview) -> list[Markup]:
+def _charts(reader: Reader, model: Registered, found: Preview) -> list[tuple[str, Markup]]:
     """Return the pictures of what changes over time."""
-    charts: list[Markup] = []
+    charts: list[tuple[str, Markup]] = []
     names = (reader.phrase("heading.baseline"), reader.phrase("heading.changed"))
     for output, unit in zip(found.outputs, found.units, strict=True):
         lines = found.values(output)[0]
@@ -182,5 +182,5 @@ def _charts(reader: Reader, model: Registered, found: Preview) -> list[Markup]:
         chart = Chart(
             _name(reader, model, output).text, " ".join(sentences), series, axis, unit_text(unit, reader.lang)
         )
-        charts.append(draw(chart, reader.lang))
+        charts.append((chart.title, draw(chart, reader.lang)))
     return charts

@@ -1,0 +1,178 @@
+"""The pages of twins, models, runs and cohorts say what the graph says, in both languages, and ask what if."""
+
+import asyncio
+import html
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from pepr_kg import Settings
+from pepr_kg.cohorts import load_demo, load_published
+from pepr_kg.namespaces import ID
+from pepr_kg.runs.evaluation import Request, Run, evaluate
+from pepr_kg.runs.reading import outcomes, read_run
+from pepr_kg.store import Dataset, NamedNode
+from pepr_kg.web.app import create_app
+from pepr_kg.web.figures import with_unit
+
+LANGUAGES = ("fr", "en")
+ONLY = {
+    "fr": "Pour la recherche\u202f; ce n’est pas un avis médical.",
+    "en": "For research, not medical advice.",
+}
+TWIN = "id/twin/theophylline-0001"
+
+
+@dataclass(frozen=True)
+class World:
+    """A dataset with two cohorts and a run of each, and how to get a page of it."""
+
+    get: Callable[[str], httpx.Response]
+    dataset: Dataset
+    fitted: Run
+    scored: Run
+
+    def text(self, path: str) -> str:
+        reply = self.get(path)
+        assert reply.status_code == 200, (path, reply.status_code)
+        return html.unescape(reply.text)
+
+
+@pytest.fixture(scope="module")
+def world(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("twins") / "data"
+    shutil.copytree(dataset.path, folder)
+    own = Dataset(folder)
+    load_demo(own, patients=20)
+    load_published(own, "theophylline")
+    fitted = evaluate(own, Request("theophylline", cohort="theophylline", scenarios=("base", "dose_mg_per_kg*0.5"),
+                                   samples=20, who="somebody"))  # fmt: skip
+    scored = evaluate(own, Request("score2", cohort="demo"))
+    app = create_app(Settings(), own)
+
+    def get(path: str) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.get(path, headers={"Accept": "text/html"}, timeout=60)
+
+        return asyncio.run(ask())
+
+    return World(get, own, fitted, scored)
+
+
+def form(**fields: object) -> str:
+    given = {"symbol": "theophylline.dose_mg_per_kg", "operation": "scale", "value": "0.5", **fields}
+    return f"{TWIN}?{urlencode(given)}"
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_page_says_that_it_is_for_research_and_needs_no_script(world: World, lang: str) -> None:
+    for path in (TWIN, "id/patient/theophylline-0001", "id/patient/demo-0001", "id/model/score2", "id/model/theophylline",
+                 "id/model/heart-over-years", "id/cohort/demo", f"id/evaluation/{world.fitted.id}"):  # fmt: skip
+        page = world.text(f"/{lang}/{path}")
+        assert ONLY[lang] in page, path
+        assert "<script" not in page and " style=" not in page, path
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_twin_shows_the_predictions_of_the_graph_with_a_link_to_their_run(world: World, lang: str) -> None:
+    page = world.text(f"/{lang}/{TWIN}")
+    node = NamedNode(f"{ID}prediction/{world.fitted.id}-0-0-0")
+    said = {quad.predicate.value.rpartition("/")[2]: quad.object for quad in world.dataset.view().quads(node)}
+    figure = with_unit(float(said["numericValue"].value), said["unitCode"].value, lang)
+    assert f'<a href="/{lang}/id/evaluation/{world.fitted.id}">{figure}</a>' in page
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_twin_has_pictures_with_title_description_band_and_what_was_measured(world: World, lang: str) -> None:
+    pictures = re.findall(r"<svg class=\"chart\".*?</svg>", world.text(f"/{lang}/{TWIN}"), re.DOTALL)
+    assert pictures
+    assert all('role="img"' in item and "<title>" in item and "<desc>" in item for item in pictures)
+    predicted = next(item for item in pictures if "band" in item)
+    assert predicted.count("<polyline") == 2  # the base and half the dose
+    assert predicted.count("<circle") > 5
+
+
+def test_a_patient_hears_what_is_lacking(world: World) -> None:
+    aside = next(item for item in outcomes(world.dataset.view(), world.scored.iri) if item.outcome == "binding-missing")
+    page = world.text(f"/en/{aside.entity.removeprefix('https://w3id.org/pepr-santenum/')}")
+    assert "cannot be evaluated" in page
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_run_says_where_it_comes_from(world: World, lang: str) -> None:
+    facts = read_run(world.dataset.view(), world.dataset.path, world.fitted.id)
+    page = world.text(f"/{lang}/id/evaluation/{world.fitted.id}")
+    for said in (facts.model_digest, facts.meaning_digest, facts.key, facts.inputs_digest, facts.trajectories_digest,
+                 "somebody", facts.software, f"/runs/{facts.id}/trajectories.parquet", f"/runs/{facts.id}/inputs.parquet",
+                 f"/{lang}/id/observation/theophylline-0001-plasma-concentration-theophylline-1"):  # fmt: skip
+        assert said in page, said
+
+
+def test_a_run_names_who_was_set_aside_and_why(world: World) -> None:
+    first = outcomes(world.dataset.view(), world.scored.iri)[0]
+    for lang in LANGUAGES:
+        page = world.text(f"/{lang}/id/evaluation/{world.scored.id}")
+        assert first.reasons[lang] in page
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_model_shows_units_bounds_priors_runs_and_files(world: World, lang: str) -> None:
+    score = world.text(f"/{lang}/id/model/score2")
+    for said in ("sbp_mmHg", "mmHg", "0 – 350", f"/{lang}/id/quantity/systolic-blood-pressure",
+                 f"/{lang}/id/evaluation/{world.scored.id}", "/id/model/score2.xml", "/id/model/score2.omex"):  # fmt: skip
+        assert said in score, said
+    assert ("0,1674" if lang == "fr" else "0.1674") in world.text(f"/{lang}/id/model/theophylline")
+
+
+def test_the_files_of_a_model_are_its_sbml_and_an_archive(world: World) -> None:
+    sbml, archive = world.get("/id/model/theophylline.xml"), world.get("/id/model/theophylline.omex")
+    assert sbml.content == (Path(__file__).parents[2] / "ontology" / "models" / "theophylline.xml").read_bytes()
+    assert archive.content.startswith(b"PK")
+    assert world.get("/id/model/nothing.xml").status_code == 404
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_cohort_counts_its_patients_and_twins(world: World, lang: str) -> None:
+    page = world.text(f"/{lang}/id/cohort/demo")
+    assert "<dd>20</dd>" in page
+    assert f"/{lang}/id/patient/demo-0001" in page
+    assert f"/{lang}/id/model/score2" in page
+    assert "/id/twin/" in world.text(f"/{lang}/")
+
+
+def test_the_form_shows_the_change_beside_the_baseline_and_writes_nothing(world: World) -> None:
+    before = world.dataset.view().version
+    page = world.text(f"/en/{form()}")
+    table = page[page.index("Predictions at 24") :]
+    baseline, changed = (float(number) for number in re.findall(r"<td>([\d.]+)\xa0mg/L</td>", table)[:2])
+    assert changed == pytest.approx(baseline / 2, rel=2e-3)
+    assert world.dataset.view().version == before
+    assert "0,5" in world.text(f"/fr/{form(value='0,5', samples=10)}")
+
+
+@pytest.mark.parametrize(("fields", "fr", "en"), [
+    ({"value": "much"}, "n’est pas un nombre", "is not a number"),
+    ({"value": "nan"}, "n’est pas un nombre", "is not a number"),
+    ({"symbol": "theophylline.nothing"}, "choisissez ce qui change", "choose what changes"),
+    ({"symbol": "nothing.dose"}, "n’est pas évaluable", "cannot be evaluated"),
+    ({"operation": "divide"}, "n’est pas une opération", "is not an operation"),
+    ({"samples": "201"}, "entier de 1 à 200", "whole number from 1 to 200"),
+    ({"samples": "1.5"}, "entier de 1 à 200", "whole number from 1 to 200"),
+    ({"horizon": "-1"}, "supérieure à 0", "above 0"),
+    ({"horizon": "1e9"}, "ne pas dépasser", "at most"),
+    ({"value": "-3", "operation": "set"}, "", ""),
+])  # fmt: skip
+def test_what_cannot_be_is_said_in_a_sentence(world: World, fields: dict[str, str], fr: str, en: str) -> None:
+    for lang, sentence in (("fr", fr), ("en", en)):
+        reply = world.get(f"/{lang}/{form(**fields)}")
+        page = html.unescape(reply.text)
+        assert reply.status_code == 422
+        assert 'role="alert"' in page and sentence in page
