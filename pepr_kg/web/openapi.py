@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pepr_kg import __version__
 from pepr_kg.web.api import operations
+from pepr_kg.web.evaluations import EVENTS_TYPE, JSON_TYPE, PARQUET_TYPE
 from pepr_kg.web.negotiate import BOOLEAN, QUADS, SOLUTIONS, TRIPLES, Offer
 
 _QUERY_FORMATS: Final = tuple(dict.fromkeys(offer.suffix for offer in (*SOLUTIONS, *TRIPLES)))
@@ -40,6 +41,7 @@ def document() -> dict[str, Any]:
             "/graph/{name}": {"get": _linked(
                 "graph", "A whole named graph · Un graphe nommé entier", (*TRIPLES, *QUADS), "name"
             )},
+            **_evaluations(),
             "/problems": {"get": _operation(
                 "Service", "listProblems", "The errors and their codes · Les erreurs et leurs codes",
                 ("application/json",),
@@ -56,7 +58,7 @@ def document() -> dict[str, Any]:
                     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
             },
-            "schemas": {"Problem": _PROBLEM_SCHEMA},
+            "schemas": {"Problem": _PROBLEM_SCHEMA, "Question": _QUESTION_SCHEMA, "Job": _JOB_SCHEMA},
         },
     }  # fmt: skip
 
@@ -75,8 +77,122 @@ _PROBLEM_SCHEMA: Final = {
         "column": {"type": "integer"},
         "offered": {"type": "string"},
         "nearest": {"type": "string"},
+        "field": {"type": "string"},
     },
 }
+_TEXTS: Final = {"type": "array", "items": {"type": "string"}}
+_QUESTION_SCHEMA: Final = {
+    "type": "object",
+    "required": ["model"],
+    "additionalProperties": False,
+    "properties": {
+        "model": {"type": "string"},
+        "cohort": {"type": ["string", "null"]},
+        "entities": _TEXTS,
+        "scenarios": _TEXTS,
+        "horizon": {"type": ["number", "null"], "minimum": 0},
+        "horizon_unit": {"type": ["string", "null"], "description": "UCUM"},
+        "points": {"type": "integer", "minimum": 1},
+        "at": {"type": "array", "items": {"type": "number", "minimum": 0}},
+        "samples": {"type": "integer", "minimum": 1},
+        "seed": {"type": "integer", "minimum": 0},
+        "as_of": {"type": ["string", "null"], "description": "xsd:date, xsd:dateTime"},
+        "fit": {"type": ["boolean", "null"]},
+        "outputs": {**_TEXTS, "type": ["array", "null"]},
+        "rtol": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        "level": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        "who": {"type": "string"},
+    },
+}
+_MAYBE_TEXT: Final = {"type": ["string", "null"]}
+_JOB_SCHEMA: Final = {
+    "type": "object",
+    "required": ["id", "request", "state", "done", "total", "revision", "href", "events"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        "request": {"$ref": "#/components/schemas/Question"},
+        "state": {"enum": ["queued", "running", "finished", "failed", "cancelled", "interrupted"]},
+        "stage": {"type": "string"},
+        "done": {"type": "integer"},
+        "total": {"type": "integer"},
+        "rate": {"type": "number"},
+        "seconds_left": {"type": ["number", "null"]},
+        "run": {"type": ["string", "null"], "format": "iri"},
+        "reused": {"type": "boolean"},
+        "code": _MAYBE_TEXT,
+        "messages": {"type": "object", "properties": {"fr": {"type": "string"}, "en": {"type": "string"}}},
+        "created": {"type": "string", "format": "date-time"},
+        "started": _MAYBE_TEXT,
+        "ended": _MAYBE_TEXT,
+        "revision": {"type": "integer"},
+        "href": {"type": "string"},
+        "events": {"type": "string"},
+        "trajectories": {"type": "string"},
+        "inputs": {"type": "string"},
+    },
+}
+
+
+def _evaluations() -> dict[str, Any]:
+    """Return the paths of evaluations, jobs and the files of runs."""
+    job: dict[str, Any] = {
+        "description": "The job · La tâche",
+        "content": {JSON_TYPE: {"schema": {"$ref": "#/components/schemas/Job"}}},
+    }
+    ask = _operation(
+        "Evaluations", "evaluate",
+        "Evaluate a model for patients; research, not medical advice · Évaluer un modèle pour des patients ; pour la "
+        "recherche, ce n’est pas un avis médical", (JSON_TYPE,), "400", "403", "404", "413", "415", "422", "503",
+    )  # fmt: skip
+    ask["responses"]["200"]["description"] = "The run that is there already · L’exécution qui existe déjà"
+    ask["responses"]["202"] = {**job, "headers": {"Location": {"schema": {"type": "string"}}}}
+    ask["requestBody"] = {
+        "required": True,
+        "content": {JSON_TYPE: {"schema": {"$ref": "#/components/schemas/Question"}}},
+    }
+    cancel, delete = (
+        _about_job(name, "Stop a job · Arrêter une tâche", job, "403") for name in ("cancelJob", "deleteJob")
+    )
+    resume = _about_job("resumeJob", "Take a job up again · Reprendre une tâche", job, "403", "409", "503")
+    resume["responses"]["202"] = resume["responses"].pop("200")
+    show = _about_job("getJob", "A job · Une tâche", job, "406")
+    show["responses"]["200"] = {**job, "content": {**job["content"], "text/html": {}}}
+    follow = _about_job(
+        "followJob", "The states of a job as they come (server-sent events) · Les états d’une tâche, au fil de l’eau",
+        {
+            "description": "Events `progress`, then `end` · Événements `progress`, puis `end`",
+            "content": {EVENTS_TYPE: {}},
+        },
+    )  # fmt: skip
+    follow["responses"]["204"] = {"description": "The end was sent already · La fin a déjà été envoyée"}
+    return {
+        "/evaluate": {"post": ask},
+        "/jobs": {"get": _operation("Evaluations", "listJobs", "The jobs · Les tâches", (JSON_TYPE,))},
+        "/jobs/{name}": {"get": show, "delete": delete},
+        "/jobs/{name}/events": {"get": follow},
+        "/jobs/{name}/cancel": {"post": cancel},
+        "/jobs/{name}/resume": {"post": resume},
+        **{
+            f"/runs/{{name}}/{file}.parquet": {"get": _named(_operation(
+                "Evaluations", f"{file}OfRun", summary, (PARQUET_TYPE,), "404"
+            ))}
+            for file, summary in (
+                ("trajectories", "The trajectories of a run · Les trajectoires d’une exécution"),
+                ("inputs", "The values that a run used · Les valeurs qu’une exécution a employées"),
+            )
+        },
+    }  # fmt: skip
+
+
+def _about_job(name: str, summary: str, answer: dict[str, Any], *failures: str) -> dict[str, Any]:
+    operation = _named(_operation("Evaluations", name, summary, (), "404", *failures))
+    operation["responses"]["200"] = answer
+    return operation
+
+
+def _named(operation: dict[str, Any]) -> dict[str, Any]:
+    parameter = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {**operation, "parameters": [parameter]}
 
 
 def _operation(tag: str, name: str, summary: str, media_types: tuple[str, ...], *failures: str) -> dict[str, Any]:

@@ -48,4 +48,4 @@ def cohort_page(reader: Reader, iri: str, crumbs: Sequence[Crumb]) -> Response:
 
 
 def _sheet(reader: Reader, key: str, headings: Sequence[str], rows: Sequence[Sequence[Shown]]) -> Sheet:
-    return Sheet(reader.phrase(key), tuple(reader.phrase(f"heading.{name}") for name in headings), rows)
+    return Sheet(reader.phrase(key), tuple(reader.phrase(f"column.{name}") for name in headings), rows)

@@ -121,7 +121,7 @@ def _elements(reader: Reader, iri: str) -> Sheet:
         for symbol, row in rows.items()
     ]
     headings = ("symbol", "name", "role", "unit", "default", "bounds", "quantity")
-    return _sheet(reader, "elements", headings, shown)
+    return _sheet(reader, "model.elements", headings, shown)
 
 
 def _bounds(reader: Reader, row: Mapping[str, Term]) -> str:
@@ -138,7 +138,7 @@ def _priors(reader: Reader, iri: str) -> Sheet:
          plain(reader, text(row, "mean")), plain(reader, text(row, "deviation"))]
         for row in reader.select("model-priors", model=NamedNode(iri)).iter_dicts()
     ]  # fmt: skip
-    return _sheet(reader, "priors", ("variable", "distribution", "mean", "deviation"), shown)
+    return _sheet(reader, "model.priors", ("variable", "distribution", "mean", "deviation"), shown)
 
 
 def _runs(reader: Reader, iri: str) -> Sheet:
@@ -147,11 +147,11 @@ def _runs(reader: Reader, iri: str) -> Sheet:
          Shown(reader.label(text(row, "status")).text)]
         for row in reader.select("runs-with-model", model=NamedNode(iri)).iter_dicts()
     ]  # fmt: skip
-    return _sheet(reader, "runs", ("run", "date", "status"), shown)
+    return _sheet(reader, "model.runs", ("run", "date", "status"), shown)
 
 
 def _sheet(reader: Reader, name: str, headings: Sequence[str], rows: Sequence[Sequence[Shown]]) -> Sheet:
-    return Sheet(reader.phrase(f"model.{name}"), tuple(reader.phrase(f"heading.{key}") for key in headings), rows)
+    return Sheet(reader.phrase(name), tuple(reader.phrase(f"column.{key}") for key in headings), rows)
 
 
 # ---- Downloads -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pepr_kg.web.pages_frame import Crumb, Reader, Shown, twin_addresses
 from pepr_kg.web.pages_sheets import Fact, Sheet, dataset_folder, figure, moment, plain, text, unit
 
 _ROWS: Final = 20  # of a table before it says how many more there are
+_STATES: Final = {"superseded": "run.status.superseded", "withdrawn": "run.status.withdrawn"}
 _TONES: Final = {"current": "sure", "superseded": "doubt", "withdrawn": "doubt"}
 
 
@@ -27,7 +28,7 @@ def run_page(reader: Reader, iri: str, crumbs: Sequence[Crumb]) -> Response:
         iri=iri,
         label=label.text,
         status=200,
-        state=reader.phrase(f"run.status.{facts.result_status or 'current'}"),
+        state=reader.phrase(_STATES.get(facts.result_status, "run.status.current")),
         tone=_TONES.get(facts.result_status, "open"),
         withdrawal=facts.withdrawal.get(reader.lang, ""),
         because=[reader.show_iri(name) for name in facts.withdrawn_because],
@@ -100,7 +101,7 @@ def _predictions(reader: Reader, node: NamedNode) -> Sheet:
         ]
         for row in rows[:_ROWS]
     ]  # fmt: skip
-    return _sheet(reader, "predictions", headings, shown, more=len(rows) > _ROWS)
+    return _sheet(reader, "run.predictions", headings, shown, more=len(rows) > _ROWS)
 
 
 def _aside(reader: Reader, found: tuple[Aside, ...]) -> Sheet:
@@ -109,7 +110,7 @@ def _aside(reader: Reader, found: tuple[Aside, ...]) -> Sheet:
          Shown(item.reasons.get(reader.lang, ""))]
         for item in found[:_ROWS]
     ]  # fmt: skip
-    return _sheet(reader, "aside", ("patient", "outcome", "reason"), shown, more=len(found) > _ROWS)
+    return _sheet(reader, "run.aside", ("patient", "outcome", "reason"), shown, more=len(found) > _ROWS)
 
 
 def _counts(reader: Reader, facts: RunFacts) -> Sheet:
@@ -117,7 +118,7 @@ def _counts(reader: Reader, facts: RunFacts) -> Sheet:
     shown = [
         [Shown(reader.label(f"{ID}outcome-status/{name}").text), plain(reader, count)] for name, count in counts.items()
     ]
-    return _sheet(reader, "outcomes", ("outcome", "count"), shown)
+    return _sheet(reader, "run.outcomes", ("outcome", "count"), shown)
 
 
 def _observations(reader: Reader, node: NamedNode) -> Sheet:
@@ -142,15 +143,15 @@ def _conversions(reader: Reader, node: NamedNode) -> Sheet:
          plain(reader, text(row, "factor")), plain(reader, text(row, "offset")), plain(reader, text(row, "count"))]
         for row in reader.select("run-conversions", evaluation=node).iter_dicts()
     ]  # fmt: skip
-    return _sheet(reader, "conversions", ("variable", "unit.from", "unit.to", "factor", "offset", "count"), shown)
+    return _sheet(reader, "run.conversions", ("variable", "unit.from", "unit.to", "factor", "offset", "count"), shown)
 
 
 def _headings(reader: Reader, names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(reader.phrase(f"heading.{name}") for name in names)
+    return tuple(reader.phrase(f"column.{name}") for name in names)
 
 
 def _sheet(
     reader: Reader, name: str, headings: Sequence[str], rows: Sequence[Sequence[Shown]], *, more: bool = False
 ) -> Sheet:
     note = reader.phrase("sheet.first", number=len(rows)) if more else ""
-    return Sheet(reader.phrase(f"run.{name}"), _headings(reader, headings), rows, note)
+    return Sheet(reader.phrase(name), _headings(reader, headings), rows, note)

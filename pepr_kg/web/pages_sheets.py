@@ -82,7 +82,9 @@ def facts(reader: Reader, said: Mapping[str, Sequence[Term]], wanted: Iterable[t
         prefix, _, name = curie.partition(":")
         nodes = said.get((PEPR if prefix == "pepr" else PREFIXES[prefix]) + name, ())
         if nodes:
-            shown = sorted((_shown(reader, node) for node in nodes), key=lambda item: item.text)
+            as_unit = name.endswith("UnitCode")
+            shown = [unit(reader, node.value) if as_unit else _shown(reader, node) for node in nodes]
+            shown.sort(key=lambda item: item.text)
             found.append(Fact(reader.phrase(key), shown))
     return found
 

@@ -186,7 +186,7 @@ def _observations(reader: Reader, rows: Sequence[Mapping[str, Term]]) -> Sheet:
 
 
 def _headings(reader: Reader, names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(reader.phrase(f"heading.{name}") for name in names)
+    return tuple(reader.phrase(f"column.{name}") for name in names)
 
 
 # ---- What is predicted -----------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ def _sheet(reader: Reader, model: Registered, found: Preview) -> Sheet:
         rows = [[row[0], row[1], row[3], row[5]] for row in rows]
         names = ("variable", "baseline", "changed", "difference")
     caption = reader.phrase("whatif.at", time=figure(reader, float(found.times[0, -1]), found.time_unit).text)
-    return Sheet(caption, tuple(reader.phrase(f"heading.{name}") for name in names), rows)
+    return Sheet(caption, tuple(reader.phrase(f"column.{name}") for name in names), rows)
 
 
 def _interval(reader: Reader, found: Preview, output: str, scenario: int, shown: Shown) -> Shown:
@@ -155,7 +155,7 @@ def _name(reader: Reader, model: Registered, output: str) -> Shown:
 def _charts(reader: Reader, model: Registered, found: Preview) -> list[tuple[str, Markup]]:
     """Return the pictures of what changes over time."""
     charts: list[tuple[str, Markup]] = []
-    names = (reader.phrase("heading.baseline"), reader.phrase("heading.changed"))
+    names = (reader.phrase("column.baseline"), reader.phrase("column.changed"))
     for output, unit in zip(found.outputs, found.units, strict=True):
         lines = found.values(output)[0]
         fine = lines[np.isfinite(lines)]

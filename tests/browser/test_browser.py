@@ -1,10 +1,19 @@
 """Each kind of page in a real browser: quiet console, no request to others, nothing too wide, all by keyboard."""
 
 import shutil
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
+import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from pepr_kg import Settings
+from pepr_kg.cohorts import load_published
+from pepr_kg.runs.evaluation import Request, evaluate
+from pepr_kg.store import Dataset
+from pepr_kg.web.app import create_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -180,3 +189,41 @@ CONTRAST = """() => {
   }
   return poor;
 }"""
+
+
+@pytest.fixture(scope="module")
+def twin_server(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server on a dataset with patients and a run."""
+    folder = tmp_path_factory.mktemp("twins") / "data"
+    shutil.copytree(dataset.path, folder)
+    own = Dataset(folder)
+    load_published(own, "theophylline")
+    evaluate(own, Request("theophylline", cohort="theophylline", samples=10))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = uvicorn.Server(uvicorn.Config(create_app(Settings(), own), log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+def test_a_twin_fits_and_its_form_compares(page: Page, twin_server: str, lang: str) -> None:
+    console: list[str] = []
+    page.on("console", lambda message: console.append(message.text))
+    for path in ("/id/model/theophylline", "/id/cohort/theophylline", "/id/twin/theophylline-0001"):
+        page.goto(f"{twin_server}/{lang}{path}")
+        assert not page.evaluate("document.scrollingElement.scrollWidth > innerWidth"), path
+    pictures = page.locator("svg.chart").count()
+    page.locator("#operation").select_option("scale")
+    page.locator("#value").fill("0.5")
+    page.locator("form.ask button").click()
+    assert page.locator("svg.chart").count() == pictures + 1
+    assert not page.evaluate("document.scrollingElement.scrollWidth > innerWidth")
+    page.locator(".predicted table td:nth-child(3) a").first.click()
+    assert "/id/evaluation/" in page.url
+    assert not page.evaluate("document.scrollingElement.scrollWidth > innerWidth")
+    assert not console
