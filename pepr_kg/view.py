@@ -106,6 +106,7 @@ class View:
             others = [other for other in self.graphs if other not in graphs]
             for query, named in (
                 ("store/same-subjects", others),
+                ("store/context-of-subjects", list(self.graphs)),
                 ("store/types-of-objects", list(self.graphs)),
                 ("store/described-objects", [ontology]),
             ):

@@ -247,7 +247,9 @@ def evaluated(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Vie
     """The dataset with the cohort of warfarin and one run: for examples that read predictions."""
     mine = Dataset(Path(shutil.copytree(dataset.path, tmp_path_factory.mktemp("evaluated") / "data")))
     load_published(mine, "warfarin")
-    evaluate(mine, Request("warfarin-pkpd", cohort="warfarin", scenarios=("base", "half: dose*0.5"), samples=20, who="docs"))
+    evaluate(
+        mine, Request("warfarin-pkpd", cohort="warfarin", scenarios=("base", "half: dose*0.5"), samples=20, who="docs")
+    )
     return mine.view()
 
 

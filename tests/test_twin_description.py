@@ -98,11 +98,11 @@ def paths_of(rules: rdflib.Graph, shape: rdflib.term.Node) -> set[URIRef] | None
 def required(rules: rdflib.Graph, example: rdflib.Graph) -> list[tuple[URIRef, frozenset[URIRef], str]]:
     """Return (node of the example, properties to take away, shape that must miss them) for each minCount."""
     found = []
-    for shape in sorted(rules.subjects(RDF.type, SH.NodeShape)):
+    for shape in sorted(rules.subjects(RDF.type, SH.NodeShape), key=str):
         classes = {below for one in rules.objects(shape, SH.targetClass)
                    for below in rules.transitive_subjects(RDFS.subClassOf, one)}  # fmt: skip
         nodes = sorted(node for one in classes for node in example.subjects(RDF.type, one) if isinstance(node, URIRef))
-        for part in sorted(rules.objects(shape, SH.property)):
+        for part in sorted(rules.objects(shape, SH.property), key=str):
             least, paths = rules.value(part, SH.minCount), paths_of(rules, part)
             if least is None or int(str(least)) < 1 or not paths:
                 continue

@@ -74,7 +74,7 @@ def events(site: Site, name: str, **headers: str) -> list[tuple[str, int, dict[s
 def until(site: Site, name: str, done: Callable[[dict[str, Any]], bool], seconds: float = 40.0) -> dict[str, Any]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        job = site.get(f"/jobs/{name}").json()
+        job: dict[str, Any] = site.get(f"/jobs/{name}").json()
         if done(job):
             return job
         time.sleep(0.05)
@@ -86,7 +86,7 @@ def is_over(job: dict[str, Any]) -> bool:
 
 
 def is_halfway(job: dict[str, Any]) -> bool:
-    return job["stage"] == "compute" and 0 < job["done"] < job["total"]
+    return bool(job["stage"] == "compute" and 0 < job["done"] < job["total"])
 
 
 def test_a_question_becomes_a_job_and_the_job_a_run(calm: Site) -> None:
