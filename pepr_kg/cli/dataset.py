@@ -197,6 +197,9 @@ def serve(host: str, port: int, twins: int, data: Path, kind: str) -> None:
         done = {"reused": False, **_build(dataset)}
     if twins:
         show_first_twins(dataset, twins)
+    # FastAPI takes half a second that other commands do not need; the address is said once it can be answered.
+    from pepr_kg.web.server import run  # noqa: PLC0415
+
     done["address"] = address
     if kind == "json":
         show_json(done)
@@ -204,8 +207,6 @@ def serve(host: str, port: int, twins: int, data: Path, kind: str) -> None:
         _show_build(done)
         click.echo(_("serve.addresses", address=address))
     sys.stdout.flush()
-    from pepr_kg.web.server import run  # noqa: PLC0415  FastAPI takes half a second that other commands do not need
-
     with suppress(KeyboardInterrupt):  # Ctrl+C is how a person stops it
         run(settings, dataset, listener)
 
