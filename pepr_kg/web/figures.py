@@ -3,7 +3,7 @@
 >>> significant(0.0123456, "fr"), significant(12345.6, "en"), significant(2.5e-9, "en")
 ('0,01235', '12,346', '2.5×10⁻⁹')
 >>> unit_text("mm[Hg]", "en"), unit_text("mL/min/{1.73_m2}", "fr"), unit_text("a", "fr"), unit_text("1", "en")
-('mmHg', 'mL/min/1.73 m²', 'an', '')
+('mmHg', 'mL/min/1,73 m²', 'an', '')
 >>> [tick.text for tick in number_ticks(0.0, 1.0, 4, "fr")]
 ['0', '0,5', '1']
 >>> [tick.text for tick in date_ticks(day_of("2019-05-01"), day_of("2025-02-01"), 4, "en")]
@@ -40,6 +40,8 @@ _ANNOTATION: Final = re.compile(r"\{([^}]*)\}")
 _SIGNS: Final = (
     ("mm[Hg]", "mmHg"), ("[iU]", "IU"), ("[pH]", "pH"), ("[degF]", "°F"), ("Cel", "°C"), ("10*", "10^"), ("'", "′"),
 )  # fmt: skip
+_MICRO: Final = re.compile(r"\bu(?=[A-Za-z])")
+_DECIMAL: Final = re.compile(r"(?<=\d)\.(?=\d)")
 _POWER: Final = re.compile(r"(?<=[A-Za-z°^ )0])\^?(-?\d+)(?![\d.])")
 
 
@@ -89,8 +91,11 @@ def unit_text(code: str, lang: str, *, plural: bool = False) -> str:
     for sign, plain in _SIGNS:
         text = text.replace(sign, plain)
     text = _ANNOTATION.sub(lambda match: match[1].replace("_", " "), text)
+    text = _MICRO.sub("µ", text)
     text = _POWER.sub(lambda match: match[1].translate(_SUPERSCRIPT), text)
-    return text.replace(".", "·") if not re.search(r"\d\.\d", text) else text
+    if _DECIMAL.search(text):
+        return _DECIMAL.sub(",", text) if lang == "fr" else text
+    return text.replace(".", "·")
 
 
 def days_in(unit: str) -> float | None:
@@ -151,12 +156,11 @@ def date_ticks(low: float, high: float, most: int, lang: str) -> tuple[Tick, ...
             first = math.ceil(low)
             return tuple(Tick(at, _day_text(EPOCH + timedelta(days=at), lang))
                          for at in range(first, math.floor(high) + 1, days))  # fmt: skip
-    for months in (1, 2, 3, 6):
-        if (high - low) / 30.4 / months < most:
-            return _month_ticks(start, end, months, lang)
-    for years in (1, 2, 5, 10, 20, 50):
-        if (high - low) / 365.25 / years < most:
-            return _month_ticks(start, end, 12 * years, lang)
+    for months in (1, 2, 3, 6, 12, 24, 60, 120, 240, 600):
+        if (high - low) / 30.4 / months < most + 1:
+            found = _month_ticks(start, end, months, lang)
+            if len(found) <= most:
+                return found
     return ()
 
 
