@@ -3,7 +3,7 @@
 import getpass
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -364,14 +364,12 @@ def _quantity(text: str, option: str) -> tuple[float, str | None]:
 
 
 def _moment(text: str) -> datetime:
-    """Return the moment of a date (its end: the whole day counts) or of a date and time."""
+    from pepr_kg.runs.request import read_moment  # noqa: PLC0415
+
     try:
-        found = datetime.fromisoformat(text)
+        return read_moment(text)
     except ValueError as error:
         raise click.UsageError(_("evaluate.bad.date", value=text)) from error
-    if "T" not in text and " " not in text.strip():
-        found = found.replace(hour=23, minute=59, second=59)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class _Bar:

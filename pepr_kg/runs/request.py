@@ -21,6 +21,20 @@ def end_of_today() -> datetime:
     return datetime.now(UTC).replace(hour=23, minute=59, second=59, microsecond=0)
 
 
+def read_moment(text: str) -> datetime:
+    """Return the moment that a text names, in UTC where it has no zone: of a date its end, so that all the day counts.
+
+    Raises `ValueError`.
+
+    >>> read_moment("2026-11-01").isoformat(), read_moment("2026-11-01T12:00:00+01:00").isoformat()
+    ('2026-11-01T23:59:59+00:00', '2026-11-01T12:00:00+01:00')
+    """
+    found = datetime.fromisoformat(text)
+    if "T" not in text and " " not in text.strip():
+        found = found.replace(hour=23, minute=59, second=59)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question.

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from pepr_kg.runs.errors import BadRequestField
-from pepr_kg.runs.request import Request
+from pepr_kg.runs.request import Request, read_moment
 
 # What each field of a question may be: a test of the JSON value, and what is expected in words.
 _TEXT: Final = ("a text was expected", "il faut un texte")
@@ -76,10 +76,9 @@ def read_request(sent: Mapping[str, Any]) -> Request:
         chosen["at"] = tuple(float(value) for value in chosen["at"])
     if "as_of" in chosen:
         try:
-            moment = datetime.fromisoformat(chosen["as_of"])
+            chosen["as_of"] = read_moment(chosen["as_of"])
         except ValueError as error:
             raise _bad("as_of", chosen["as_of"], _MOMENT) from error
-        chosen["as_of"] = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return Request(**chosen)
 
 

@@ -96,7 +96,7 @@ _QUESTION_SCHEMA: Final = {
         "at": {"type": "array", "items": {"type": "number", "minimum": 0}},
         "samples": {"type": "integer", "minimum": 1},
         "seed": {"type": "integer", "minimum": 0},
-        "as_of": {"type": ["string", "null"], "description": "xsd:date, xsd:dateTime"},
+        "as_of": {"type": ["string", "null"], "description": "xsd:date (its end), xsd:dateTime"},
         "fit": {"type": ["boolean", "null"]},
         "outputs": {**_TEXTS, "type": ["array", "null"]},
         "rtol": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from pepr_kg.errors import PeprError
 from pepr_kg.models.registry import Registered, find_model, list_models
 from pepr_kg.namespaces import ID, PEPR
+from pepr_kg.resources import read_query
 from pepr_kg.runs.binding import resolve
 from pepr_kg.runs.reading import Band, Listed, read_band, runs_of
 from pepr_kg.runs.reasons import explain
@@ -43,7 +44,10 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What one run predicts of the patient: pictures with their names, the scenarios by line, and a table."""
+    """What one run predicts of the patient: pictures with their names, the scenarios by line, and a table.
+
+    `typical`: no observation of the patient entered it, so that it is the model with typical parameters.
+    """
 
     run: Shown
     model: Shown
@@ -51,6 +55,7 @@ class Predicted:
     charts: tuple[tuple[str, Markup], ...]
     keys: tuple[str, ...]
     sheet: Sheet
+    typical: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,7 @@ def _predicted(
             yield Predicted(
                 reader.show_iri(run.iri), reader.show_iri(run.model), moment(reader, run.ended),
                 tuple(_courses(reader, patient, run, rows, observed)), keys[:4], _predictions(reader, run, rows),
+                not reader.view.ask(read_query("pages/used-of"), bound),
             )  # fmt: skip
 
 
