@@ -21,6 +21,7 @@ from pepr_kg.settings import Settings
 from pepr_kg.store import Dataset
 from pepr_kg.web import api, data, evaluations, openapi, pages, sparql
 from pepr_kg.web.answers import prefers_html, presentable, problem, view_of
+from pepr_kg.web.refusals import TooManyFollowers
 from pepr_kg.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ def create_app(settings: Settings, dataset: Dataset) -> FastAPI:
     app = Application(title="pepr_kg", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings = settings
     app.state.dataset = dataset
+    app.state.followers = evaluations.Followers()
     app.include_router(sparql.router)
     app.include_router(api.router)
     app.include_router(data.router)
@@ -154,8 +156,9 @@ class Edge:
                 headers = {**_PREFLIGHT, "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS"} if acts else _PREFLIGHT
                 await Response(status_code=204, headers=headers)(scope, receive, send_on)
             else:
-                # HEAD is GET without the body: routes need not know of it.
-                await self.app({**scope, "method": "GET"} if is_head else scope, receive, send_on)
+                # HEAD is GET without the body: a route need not know of it, unless its body has no end.
+                method = "GET" if is_head else scope["method"]
+                await self.app({**scope, "method": method, "pepr_kg.head": is_head}, receive, send_on)
         finally:
             if logger.isEnabledFor(logging.INFO):
                 milliseconds = (time.perf_counter() - started) * 1000
@@ -205,6 +208,6 @@ def _render(
         response = pages.error_page(request, shown, status)
         response.headers.update(headers or {})
         return response
-    if isinstance(error, ServerBusy | JobsFull):
+    if isinstance(error, ServerBusy | JobsFull | TooManyFollowers):
         headers = {"Retry-After": "5", **(headers or {})}
     return problem(request, shown, status, headers)

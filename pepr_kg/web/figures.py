@@ -201,7 +201,7 @@ def _tick_text(value: float, step: float, largest: float, lang: str) -> str:
 
 def _plain(value: float, decimals: int, lang: str) -> str:
     number = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN)
-    text = format_number(number + 0, lang)  # + 0: no minus before a zero
+    text = format_number(number + 0, lang).replace("-", "−")  # + 0: no minus before a zero
     point = "," if lang == "fr" else "."
     if decimals and point in text:
         text = text.rstrip("0").rstrip(point)

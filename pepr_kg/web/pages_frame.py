@@ -15,9 +15,11 @@ from urllib.parse import quote, urlencode
 from fastapi import Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pepr_kg.errors import UnknownPrefix
 from pepr_kg.language import LANGUAGES, Catalogue, Language, catalogue, format_amount, format_date, format_number
-from pepr_kg.namespaces import BASE, COHORT, GRAPH, ID, PEPR, PREFIXES, RUN, shrink
+from pepr_kg.namespaces import BASE, COHORT, GRAPH, ID, PEPR, PREFIXES, RUN, expand, shrink
 from pepr_kg.resources import read_query
+from pepr_kg.runs.request import end_of_today
 from pepr_kg.search import fold
 from pepr_kg.store import BlankNode, Literal, NamedNode, Table, Term, View
 from pepr_kg.vocabulary import Label, Vocabulary
@@ -152,6 +154,22 @@ class Reader:
         quads = self.view.quads(NamedNode(iri), NamedNode(PREFIXES["rdf"] + "type"))
         return tuple(sorted({quad.object.value for quad in quads if isinstance(quad.object, NamedNode)}))
 
+    def locate(self, text: str) -> str | None:
+        """Return the IRI that a text is, in full or short, if the dataset says something of it."""
+        if known := self.vocabulary.locate(text):
+            return known
+        try:
+            node = NamedNode(expand(text.removeprefix("<").removesuffix(">")))
+        except (UnknownPrefix, ValueError):
+            return None
+        return node.value if node.value.startswith(ID) and next(self.view.quads(node), None) else None
+
+    def identified(self, text: str) -> list[str]:
+        """Return what has this identifier and is not in the vocabulary: patients, twins."""
+        found = self.view.quads(None, NamedNode(PREFIXES["dcterms"] + "identifier"), Literal(text))
+        things = {quad.subject.value for quad in found if isinstance(quad.subject, NamedNode)}
+        return sorted(iri for iri in things if self._apart(iri))[: self.page_size]
+
     def href(self, iri: str) -> str | None:
         """Return the address of the page about a thing, or None if there is none here."""
         return page_path(iri, self.lang, self.vocabulary, self.view)
@@ -258,8 +276,12 @@ class Reader:
 
 
 def page_tag(request: Request, lang: Language) -> str:
-    """Return the ETag of a page: it changes with the dataset, the program and the address."""
-    return answers.etag_of(request, request.url.path, str(request.url.query), lang)
+    """Return the ETag of a page: it changes with the dataset, the program and the address.
+
+    What can be evaluated for an individual also depends on the day.
+    """
+    today = str(end_of_today().date()) if "/id/" in request.url.path else ""
+    return answers.etag_of(request, request.url.path, str(request.url.query), lang, today)
 
 
 def render(
@@ -285,13 +307,14 @@ def render(
     return templates().get_template(template).render(
         t=phrase, lang=lang, title=title, crumbs=crumbs, twins=twins or {},
         languages=LANGUAGES, other="en" if lang == "fr" else "fr",
-        addresses={tag: f"/{tag}{bare}{tail}" for tag in LANGUAGES}, base=base,
-        section=bare.strip("/").partition("/")[0].partition("?")[0],
-        number=lambda value: format_number(value, lang), date=lambda value: format_date(value, lang),
+        base=base, number=lambda value: format_number(value, lang), date=lambda value: format_date(value, lang),
         foot={
             "version": view.version[:12], "made": view.manifest.made_at[:10], "triples": sum(view.counts().values())
         } if view else None,
-        **{"sought": "", **values},
+        **{
+            "sought": "", "addresses": {tag: f"/{tag}{bare}{tail}" for tag in LANGUAGES},
+            "section": bare.strip("/").partition("/")[0].partition("?")[0], **values,
+        },
     )  # fmt: skip
 
 

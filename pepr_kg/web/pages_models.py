@@ -97,13 +97,17 @@ def _rules(reader: Reader, said: Mapping[str, Sequence[Term]]) -> list[Fact]:
             for key in ("lowerBound", "upperBound")
         ]
         reasons = [Shown(node.value) for node in of.get(PEPR + "reason", ())]
-        found.append(Fact(name, [Shown(f"{ends[0]} – {ends[1]}"), *reasons]))
+        span = ends[0] if ends[0] == ends[1] else f"{ends[0]} – {ends[1]}"
+        found.append(Fact(name, [Shown(span), *reasons]))
     return found
 
 
 def _elements(reader: Reader, iri: str) -> Sheet:
     rows: dict[str, dict[str, Term]] = {}
     concepts: dict[str, dict[str, None]] = {}
+    categories: dict[str, dict[str, None]] = {}
+    for row in reader.select("model-categories", model=NamedNode(iri)).iter_dicts():
+        categories.setdefault(text(row, "symbol"), {})[reader.label(text(row, "category")).text] = None
     for row in reader.select("model-elements", model=NamedNode(iri)).iter_dicts():
         rows.setdefault(text(row, "symbol"), row)
         if "quantity" in row:
@@ -115,7 +119,7 @@ def _elements(reader: Reader, iri: str) -> Sheet:
             Shown(reader.label(text(row, "role")).text if "role" in row else reader.phrase("model.parameter")),
             unit(reader, text(row, "unit")),
             plain(reader, text(row, "default")),
-            Shown(_bounds(reader, row)),
+            Shown(", ".join(categories.get(symbol, ())) or _bounds(reader, row)),
             next((reader.show_iri(name) for name in concepts.get(symbol, ())), Shown("–")),
         ]
         for symbol, row in rows.items()

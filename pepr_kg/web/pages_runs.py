@@ -6,10 +6,11 @@ from typing import Final
 from fastapi import Response
 
 from pepr_kg.namespaces import ID
-from pepr_kg.runs.reading import Aside, RunFacts, outcome_counts, outcomes, read_run
-from pepr_kg.store import NamedNode
+from pepr_kg.runs.reading import RunFacts, outcome_counts, read_run
+from pepr_kg.store import Literal, NamedNode
+from pepr_kg.web.figures import days_in
 from pepr_kg.web.pages_frame import Crumb, Reader, Shown, twin_addresses
-from pepr_kg.web.pages_sheets import Fact, Sheet, dataset_folder, figure, moment, plain, text, unit
+from pepr_kg.web.pages_sheets import Fact, Sheet, dataset_folder, figure, headings, moment, plain, result, text, unit
 
 _ROWS: Final = 20  # of a table before it says how many more there are
 _STATES: Final = {"superseded": "run.status.superseded", "withdrawn": "run.status.withdrawn"}
@@ -79,16 +80,16 @@ def _sheets(reader: Reader, facts: RunFacts) -> list[Sheet]:
     node = NamedNode(facts.iri)
     return [
         _predictions(reader, node),
-        _aside(reader, outcomes(reader.view, facts.iri)),
         _counts(reader, facts),
+        _aside(reader, node),
         _observations(reader, node),
         _conversions(reader, node),
     ]
 
 
 def _predictions(reader: Reader, node: NamedNode) -> Sheet:
-    rows = list(reader.select("predictions", evaluation=node).iter_dicts())
-    headings = ("patient", "variable", "scenario", "value", "interval", "for")
+    rows = list(reader.select("run-predictions", evaluation=node).iter_dicts())
+    names = ("patient", "variable", "scenario", "value", "interval", "for")
     shown = [
         [
             reader.show_iri(text(row, "entity")),
@@ -97,20 +98,21 @@ def _predictions(reader: Reader, node: NamedNode) -> Sheet:
             figure(reader, text(row, "value"), text(row, "unit")),
             Shown(f"{plain(reader, text(row, 'lower')).text} – {plain(reader, text(row, 'upper')).text}"
                   if "lower" in row else "–"),
-            moment(reader, text(row, "for")),
+            moment(reader, text(row, "for"), clock=(days_in(text(row, "timeUnit")) or 0.0) < 1.0),
         ]
         for row in rows[:_ROWS]
     ]  # fmt: skip
-    return _sheet(reader, "run.predictions", headings, shown, more=len(rows) > _ROWS)
+    return _sheet(reader, "run.predictions", names, shown, more=len(rows) > _ROWS)
 
 
-def _aside(reader: Reader, found: tuple[Aside, ...]) -> Sheet:
+def _aside(reader: Reader, node: NamedNode) -> Sheet:
+    rows = list(reader.select("run-aside", evaluation=node, lang=Literal(reader.lang)).iter_dicts())
     shown = [
-        [reader.show_iri(item.entity), Shown(reader.label(f"{ID}outcome-status/{item.outcome}").text),
-         Shown(item.reasons.get(reader.lang, ""))]
-        for item in found[:_ROWS]
+        [reader.show_iri(text(row, "entity")), Shown(reader.label(text(row, "status")).text),
+         Shown(text(row, "reason"))]
+        for row in rows[:_ROWS]
     ]  # fmt: skip
-    return _sheet(reader, "run.aside", ("patient", "outcome", "reason"), shown, more=len(found) > _ROWS)
+    return _sheet(reader, "run.aside", ("patient", "outcome", "reason"), shown, more=len(rows) > _ROWS)
 
 
 def _counts(reader: Reader, facts: RunFacts) -> Sheet:
@@ -128,13 +130,13 @@ def _observations(reader: Reader, node: NamedNode) -> Sheet:
     )
     shown = [
         [reader.show_iri(text(row, "observation")), reader.show_iri(text(row, "entity")),
-         figure(reader, text(row, "value"), text(row, "unit")), moment(reader, text(row, "time"))]
+         reader.show_iri(text(row, "concept")) if "concept" in row else Shown("–"), result(reader, row),
+         moment(reader, text(row, "time"))]
         for row in rows
     ]  # fmt: skip
     note = reader.phrase("run.observations.note", number=plain(reader, total).text)
-    return Sheet(
-        reader.phrase("run.observations"), _headings(reader, ("observation", "patient", "value", "date")), shown, note
-    )
+    names = headings(reader, ("observation", "patient", "quantity", "value", "date"))
+    return Sheet(reader.phrase("run.observations"), names, shown, note)
 
 
 def _conversions(reader: Reader, node: NamedNode) -> Sheet:
@@ -146,12 +148,8 @@ def _conversions(reader: Reader, node: NamedNode) -> Sheet:
     return _sheet(reader, "run.conversions", ("variable", "unit.from", "unit.to", "factor", "offset", "count"), shown)
 
 
-def _headings(reader: Reader, names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(reader.phrase(f"column.{name}") for name in names)
-
-
 def _sheet(
-    reader: Reader, name: str, headings: Sequence[str], rows: Sequence[Sequence[Shown]], *, more: bool = False
+    reader: Reader, name: str, columns: Sequence[str], rows: Sequence[Sequence[Shown]], *, more: bool = False
 ) -> Sheet:
     note = reader.phrase("sheet.first", number=len(rows)) if more else ""
-    return Sheet(reader.phrase(name), _headings(reader, headings), rows, note)
+    return Sheet(reader.phrase(name), headings(reader, columns), rows, note)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from fastapi import Request
 
@@ -17,6 +17,9 @@ from pepr_kg.web.pages_frame import Reader, Shown
 def dataset_folder(request: Request) -> Path:
     """Return the folder of the dataset, where models that were added and the files of runs are."""
     return cast(Dataset, request.app.state.dataset).path
+
+
+_IN_YEARS: Final = frozenset({"minimumAge", "ageLimit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +56,24 @@ def unit(reader: Reader, code: str | None) -> Shown:
     return Shown(unit_text(code or "", reader.lang) or "–")
 
 
-def moment(reader: Reader, stamp: str) -> Shown:
-    """Return a date, with the time of day where the stamp has one that is not midnight."""
+def moment(reader: Reader, stamp: str, *, clock: bool = True) -> Shown:
+    """Return a date, with the time of day where the stamp has one that is not midnight and `clock` wants it."""
     day = day_of(stamp)
     if not math.isfinite(day):
         return Shown(stamp or "–")
-    return Shown(date_text(day, reader.lang, clock="T" in stamp and day != math.floor(day)), stamp=stamp)
+    return Shown(date_text(day, reader.lang, clock=clock and "T" in stamp and day != math.floor(day)), stamp=stamp)
 
 
 def text(row: Mapping[str, Term], column: str) -> str:
     """Return a column of an answer as plain text, nothing where it is empty."""
     return row[column].value if column in row else ""
+
+
+def result(reader: Reader, row: Mapping[str, Term]) -> Shown:
+    """Return what an observation gave: a number with its unit, or the name of a category."""
+    if "value" not in row and "result" in row:
+        return reader.show_iri(text(row, "result"))
+    return figure(reader, text(row, "value"), text(row, "unit"))
 
 
 def values_of(reader: Reader, iri: str) -> dict[str, list[Term]]:
@@ -75,6 +85,11 @@ def values_of(reader: Reader, iri: str) -> dict[str, list[Term]]:
     return {name: reader.readable(nodes) for name, nodes in found.items()}
 
 
+def headings(reader: Reader, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the headings of columns in the reader's language."""
+    return tuple(reader.phrase(f"column.{name}") for name in names)
+
+
 def facts(reader: Reader, said: Mapping[str, Sequence[Term]], wanted: Iterable[tuple[str, str]]) -> list[Fact]:
     """Return the facts that are there, of those wanted: key of the text, short form of the property."""
     found = []
@@ -82,14 +97,20 @@ def facts(reader: Reader, said: Mapping[str, Sequence[Term]], wanted: Iterable[t
         prefix, _, name = curie.partition(":")
         nodes = said.get((PEPR if prefix == "pepr" else PREFIXES[prefix]) + name, ())
         if nodes:
-            as_unit = name.endswith("UnitCode")
-            shown = [unit(reader, node.value) if as_unit else _shown(reader, node) for node in nodes]
+            shown = [_said(reader, name, node, said) for node in nodes]
             shown.sort(key=lambda item: item.text)
             found.append(Fact(reader.phrase(key), shown))
     return found
 
 
-def _shown(reader: Reader, node: Term) -> Shown:
+def _said(reader: Reader, name: str, node: Term, said: Mapping[str, Sequence[Term]]) -> Shown:
+    """Return a value of a property as the reader sees it, with the unit that goes with it."""
+    if name.endswith("UnitCode"):
+        return unit(reader, node.value)
+    if name in _IN_YEARS:
+        return figure(reader, node.value, "a")
+    if name == "horizon":
+        return figure(reader, node.value, next((code.value for code in said.get(PEPR + "timeUnitCode", ())), ""))
     if isinstance(node, Literal) and node.datatype.value == PREFIXES["xsd"] + "decimal":
         return plain(reader, node.value)
     return reader.show(node)

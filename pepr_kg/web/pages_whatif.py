@@ -12,16 +12,18 @@ from markupsafe import Markup
 from pepr_kg.errors import PeprError
 from pepr_kg.models.registry import Registered
 from pepr_kg.namespaces import ID
-from pepr_kg.runs.evaluation import Preview, Request, preview
+from pepr_kg.runs.evaluation import Preview, Request
 from pepr_kg.web.figures import unit_text
+from pepr_kg.web.pages_evaluable import trials_of
 from pepr_kg.web.pages_frame import Reader, Shown
-from pepr_kg.web.pages_sheets import Sheet, dataset_folder, figure
-from pepr_kg.web.pictures import Axis, Chart, Series, draw
+from pepr_kg.web.pages_observed import Clock, Observed, measured_of
+from pepr_kg.web.pages_sheets import Sheet, figure
+from pepr_kg.web.pictures import Array, Axis, Chart, Series, draw
 
 SAMPLES: Final = 200  # at most, for one patient on a page
 _FURTHER: Final = 20  # times the usual horizon of a model
 _POINTS: Final = 41
-_CHARTS: Final = 3
+_CHARTS: Final = 4
 _SIGNS: Final = {"set": "=", "scale": "*", "add": "+"}
 _FIELDS: Final = ("symbol", "operation", "value", "horizon", "samples")
 _NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
@@ -38,6 +40,11 @@ class Tried:
     sheet: Sheet | None = None
     charts: tuple[tuple[str, Markup], ...] = ()
 
+    @property
+    def measured(self) -> bool:
+        """Return whether a picture shows what was measured."""
+        return any("<circle" in chart for _, chart in self.charts)
+
 
 class _Refused(Exception):
     """A field of the form that cannot be used: its name and the key of the sentence."""
@@ -47,8 +54,11 @@ class _Refused(Exception):
         self.field, self.key, self.values = field, key, values
 
 
-def try_change(reader: Reader, patient: str, models: Sequence[Registered]) -> Tried:
-    """Return the form, and the two predictions or the sentence that says why there are none if it was sent."""
+def try_change(reader: Reader, patient: str, models: Sequence[Registered], observed: Mapping[str, Observed]) -> Tried:
+    """Return the form, and the two predictions or the sentence that says why there are none if it was sent.
+
+    What was observed of an output stands in its picture, and such pictures come first.
+    """
     query = reader.request.query_params
     asked = {name: query.get(name, "")[:100].strip() for name in (*_FIELDS, "model")}
     choices = [(reader.label(model.iri).text, _changeable(reader, model)) for model in models]
@@ -57,15 +67,19 @@ def try_change(reader: Reader, patient: str, models: Sequence[Registered]) -> Tr
         return blank
     try:
         model, request = _request(asked, patient, {item.name: item for item in models})
-        found = preview(reader.view, dataset_folder(reader.request), request)
+        found = trials_of(reader).run(reader, request)
     except _Refused as refused:
         return _with_problem(blank, reader.phrase(refused.key, **refused.values), refused.field)
     except PeprError as error:
         return _with_problem(blank, error.message(reader.lang), "value")
+    if found is None:
+        return _with_problem(blank, reader.phrase("trial.busy"), "")
     if found.aside or not found.patients:
         reasons = " ".join(item.reasons.get(reader.lang, "") for item in found.aside)
         return _with_problem(blank, reasons or reader.phrase("whatif.nobody"), "value")
-    return Tried(choices, blank.asked, "", "", _sheet(reader, model, found), tuple(_charts(reader, model, found)))
+    return Tried(
+        choices, blank.asked, "", "", _sheet(reader, model, found), tuple(_charts(reader, model, found, observed))
+    )
 
 
 def _with_problem(blank: Tried, sentence: str, field: str) -> Tried:
@@ -152,35 +166,44 @@ def _name(reader: Reader, model: Registered, output: str) -> Shown:
     return reader.show_iri(model.elements[output]) if output in model.elements else Shown(output)
 
 
-def _charts(reader: Reader, model: Registered, found: Preview) -> list[tuple[str, Markup]]:
-    """Return the pictures of what changes over time."""
-    charts: list[tuple[str, Markup]] = []
+def _charts(
+    reader: Reader, model: Registered, found: Preview, observed: Mapping[str, Observed]
+) -> list[tuple[str, Markup]]:
+    """Return the pictures of what changes over time, those first of which something was measured."""
+    begins = float((found.prepared.begins[0] - np.datetime64(0, "D")) / np.timedelta64(1, "D"))
+    clock = Clock(found.times[0], found.time_unit, begins)
+    points = {
+        output: measured_of(reader, model.quantities.get(output, ()), unit, observed, clock)
+        for output, unit in zip(found.outputs, found.units, strict=True)
+    }
+    moving = [output for output in found.outputs if _moves(found.values(output)[0])]
+    known = [output for output in moving if not set(model.quantities.get(output, ())).isdisjoint(observed)]
+    ordered = sorted(moving, key=lambda output: (points[output] is None, output not in known))
+    return [_chart(reader, model, found, output, points[output]) for output in ordered[:_CHARTS]]
+
+
+def _moves(lines: Array) -> bool:
+    """Return whether one of the lines (scenarios, times) changes over time."""
+    fine = (line[np.isfinite(line)] for line in lines)
+    return any(len(line) > 1 and np.ptp(line) > 1e-9 * np.abs(line).max() for line in fine)
+
+
+def _chart(reader: Reader, model: Registered, found: Preview, output: str, points: Series | None) -> tuple[str, Markup]:
+    lines, unit = found.values(output)[0], found.units[found.outputs.index(output)]
+    several = len(found.statistics) > 1
+    low, high = (found.values(output, found.statistics[at])[0] for at in (1, -1)) if several else (None, None)
     names = (reader.phrase("column.baseline"), reader.phrase("column.changed"))
-    for output, unit in zip(found.outputs, found.units, strict=True):
-        lines = found.values(output)[0]
-        fine = lines[np.isfinite(lines)]
-        moves = any(
-            len(line) > 1 and np.ptp(line) > 1e-9 * np.abs(line).max()
-            for line in (row[np.isfinite(row)] for row in lines)
-        )
-        if not len(fine) or not moves or len(charts) == _CHARTS:
-            continue
-        several = len(found.statistics) > 1
-        low, high = (found.values(output, found.statistics[at])[0] for at in (1, -1)) if several else (None, None)
-        series = tuple(
-            Series(
-                name, found.times[0], lines[at], None if low is None else low[at], None if high is None else high[at]
-            )
-            for at, name in enumerate(names)
-        )
-        sentences = [
-            reader.phrase("picture.course", name=item.name, first=figure(reader, item.values[0], unit).text,
-                          last=figure(reader, item.values[-1], unit).text)
-            for item in series
-        ]  # fmt: skip
-        axis = Axis(unit_text(found.time_unit, reader.lang, plural=True))
-        chart = Chart(
-            _name(reader, model, output).text, " ".join(sentences), series, axis, unit_text(unit, reader.lang)
-        )
-        charts.append((chart.title, draw(chart, reader.lang)))
-    return charts
+    series = [
+        Series(name, found.times[0], lines[at], None if low is None else low[at], None if high is None else high[at])
+        for at, name in enumerate(names)
+    ]
+    sentences = [
+        reader.phrase("picture.course", name=item.name, first=figure(reader, item.values[0], unit).text,
+                      last=figure(reader, item.values[-1], unit).text)
+        for item in series
+    ]  # fmt: skip
+    chart = Chart(
+        _name(reader, model, output).text, " ".join(sentences), (*series, *([points] if points else [])),
+        Axis(unit_text(found.time_unit, reader.lang, plural=True)), unit_text(unit, reader.lang),
+    )  # fmt: skip
+    return chart.title, draw(chart, reader.lang)
