@@ -7,13 +7,16 @@ DATA := data
 FROM ?= model
 CASES ?= ../shared/twin/reference
 SUITE ?= ../shared/sbml-test-suite
+PAIRS ?= ../shared/fhir
+FILES ?= ../shared/fhir
 PORT := 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run build test check twin-cases sbml-suite bench-start bench-twin bench-cohort lock clean
+.PHONY: help setup run build test check twin-cases sbml-suite fhir-pairs fhir-roundtrip fhir-shex \
+  fhir-conformance bench-start bench-twin bench-cohort bench-fhir lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.run: requirements.txt pyproject.toml
 	@sh scripts/venv.sh $(PYTHON) $(VENV)
@@ -49,6 +52,18 @@ twin-cases: $(VENV)/.dev ## Evaluate the reference cases in CASES (cases.csv, ex
 sbml-suite: $(VENV)/.dev ## Run the SBML Test Suite in SUITE (index.csv, cases/); the table goes to build/
 	@$(BIN)/python scripts/sbml_suite.py "$(SUITE)" build/sbml-suite.csv
 
+fhir-pairs: $(VENV)/.dev ## Compare our FHIR RDF with the JSON/TTL pairs in the folders of PAIRS; last line: passed N of M
+	@$(BIN)/python scripts/fhir_pairs.py "$(PAIRS)"
+
+fhir-roundtrip: $(VENV)/.dev ## Every FHIR JSON file in FILES to RDF and back, in each release that applies
+	@$(BIN)/python scripts/fhir_roundtrip.py "$(FILES)"
+
+fhir-shex: $(VENV)/.dev ## Check what we write of PAIRS against the R4 ShEx, entry by entry
+	@$(BIN)/python scripts/fhir_shex.py "$(PAIRS)"
+
+fhir-conformance: $(VENV)/.dev ## Validate the FHIR JSON that we write with the reference implementation (needs Java 17 and Maven)
+	@sh scripts/fhir_conformance.sh
+
 bench-start: $(VENV)/.dev ## Measure sizes, build time and start time
 	@$(BIN)/python benchmarks/start.py
 
@@ -65,11 +80,14 @@ bench-twin: $(BENCH)/.done ## Measure the twin evaluator beside its peers (insta
 bench-cohort: $(VENV)/.dev ## Measure a cohort from triples to predictions in the graph, stage by stage
 	@$(BIN)/python -m benchmarks.cohort $(COHORT)
 
+bench-fhir: $(VENV)/.dev ## Measure FHIR conversion and loading beside their peers (needs Java 17 and Maven)
+	@$(BIN)/python -m benchmarks.fhir $(FHIR)
+
 lock: $(VENV)/.dev ## Pin the newest versions of all dependencies, with hashes
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
-	  --allow-unsafe --no-header --extra editable --output-file requirements.txt pyproject.toml
+	  --allow-unsafe --no-header --no-emit-find-links --extra editable --output-file requirements.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
-	  --allow-unsafe --no-header --extra cluster --extra dev --extra editable --extra reasoning --extra speed --output-file requirements-dev.txt \
+	  --allow-unsafe --no-header --no-emit-find-links --extra cluster --extra dev --extra editable --extra reasoning --extra speed --output-file requirements-dev.txt \
 	  pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host --strip-extras \
 	  --no-header --no-emit-find-links --extra bench --constraint requirements.txt --unsafe-package triton --unsafe-package nvidia-cusolver-cu12 \

@@ -30,26 +30,28 @@ SHAPES_GRAPH: Final = GRAPH + "shapes"
 PROGRAMME_GRAPH: Final = GRAPH + "programme"
 MODELS_GRAPH: Final = GRAPH + "models"
 COHORT: Final = GRAPH + "cohort/"  # graphs of patients, their observations and twins: COHORT + NAME
+FHIR: Final = GRAPH + "fhir/"  # graphs of FHIR resources as they came in: FHIR + NAME of their cohort
 RUN: Final = GRAPH + "run/"  # graphs of what evaluations gave: RUN + ID
 
 # Kinds of individuals: the KIND of `id/KIND/NAME`. A kind that is not here is a typo, and a test says so.
 KINDS: Final = (
-    "access-condition", "access-level", "administration", "aggregation", "ambition", "amount", "amount-kind",
-    "basis", "binding", "call", "call-type", "category", "caveat", "censoring", "cohort", "component",
-    "confidence", "consent", "consent-status", "conserved-sum", "conserved-term", "correlation", "count",
-    "count-kind", "coupling", "coupling-operator", "coupling-scheme", "covariate-model",
-    "credibility", "credibility-activity", "data-element", "dataset", "decision-status", "disagreement",
-    "disagreement-kind", "disease", "distribution", "distribution-family", "document", "duration", "estimate",
-    "evaluation", "evaluation-outcome", "event", "grant", "hypothesis", "identifiability", "identifier",
-    "identifier-scheme", "impact", "interpolation", "intervention", "intervention-kind", "level", "locator",
-    "measurement-unit", "method", "modality", "model", "model-event", "model-form", "objective", "observation",
-    "organ", "organisation", "outcome-status", "output", "parameter", "parameter-level", "participation",
-    "patient", "person", "place", "plan", "prediction", "prior", "programme", "project", "quantity",
-    "quantity-value", "research-programme", "residual-model", "resolved-binding", "resolved-inputs",
-    "result-status", "role", "run-status", "scenario", "scenario-kind", "scheme", "selection", "sex",
-    "statement", "strategy", "time-origin", "time-scale", "topic", "trajectory", "transform", "twin",
-    "uncertainty", "uncertainty-source", "unit-conversion", "validity", "validity-rule", "variable",
-    "variable-role",
+    "access-condition", "access-level", "administration", "aggregation", "ambition", "amount",
+    "amount-kind", "answer", "basis", "binding", "call", "call-type", "category", "caveat", "censoring",
+    "code", "cohort", "component", "condition", "confidence", "consent", "consent-status", "conserved-sum",
+    "conserved-term", "correlation", "count", "count-kind", "coupling", "coupling-operator",
+    "coupling-scheme", "covariate-model", "credibility", "credibility-activity", "data-element", "dataset",
+    "decision-status", "disagreement", "disagreement-kind", "disease", "distribution",
+    "distribution-family", "document", "duration", "encounter", "estimate", "evaluation",
+    "evaluation-outcome", "event", "grant", "hypothesis", "identifiability", "identifier",
+    "identifier-scheme", "impact", "intake", "interpolation", "intervention", "intervention-kind", "level",
+    "locator", "measurement-unit", "medication-use", "method", "modality", "model", "model-event",
+    "model-form", "objective", "observation", "organ", "organisation", "outcome-status", "output",
+    "parameter", "parameter-level", "participation", "patient", "person", "place", "plan", "prediction",
+    "prescription", "prior", "procedure", "programme", "project", "quantity", "quantity-value",
+    "research-programme", "residual-model", "resolved-binding", "resolved-inputs", "result-status", "role",
+    "run-status", "scenario", "scenario-kind", "scheme", "selection", "sex", "statement", "strategy",
+    "time-origin", "time-scale", "topic", "trajectory", "transform", "twin", "uncertainty",
+    "uncertainty-source", "unit-conversion", "validity", "validity-rule", "variable", "variable-role",
 )  # fmt: skip
 
 PREFIXES: Final[dict[str, str]] = {
@@ -62,6 +64,7 @@ PREFIXES: Final[dict[str, str]] = {
     "bqmodel": "http://biomodels.net/model-qualifiers/",
     "dcat": "http://www.w3.org/ns/dcat#",
     "dcterms": "http://purl.org/dc/terms/",
+    "fhir": "http://hl7.org/fhir/",
     "foaf": "http://xmlns.com/foaf/0.1/",
     "obo": "http://purl.obolibrary.org/obo/",
     "org": "http://www.w3.org/ns/org#",

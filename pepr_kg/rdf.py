@@ -33,7 +33,7 @@ from pepr_kg.namespaces import PREFIXES
 
 __all__ = [
     "SUFFIXES", "BlankNode", "Literal", "NamedNode", "Quad", "RdfFormat", "Table", "Term", "Triple", "content_digest",
-    "format_of", "parse_bytes", "parse_file", "prefixes_of", "serialize_triples", "syntax_position",
+    "format_of", "parse_bytes", "parse_file", "prefixes_of", "read_quads", "serialize_triples", "syntax_position",
 ]  # fmt: skip
 
 Term = NamedNode | BlankNode | Literal
@@ -59,6 +59,7 @@ _BLANK_GRAPH: Final = {
 }
 _UNDECLARED: Final = "a prefix is used that nothing declares"
 _DIGEST_MODULUS: Final = 1 << 256
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # How Oxigraph's parsers say where, before they say why.
 _REASON: Final = re.compile(r"(?:Parser error [^:]*|error at \d+:\d+): (.*)", re.DOTALL)
 _TOKENS: Final = 4  # that an error lists of what could have stood there
@@ -111,18 +112,31 @@ def parse_bytes(data: bytes, kind: RdfFormat, graph: NamedNode, name: str) -> li
         return names.setdefault(node, BlankNode(f"b{label}n{len(names)}"))
 
     quads = []
+    for quad in read_quads(data, kind, name=name, lenient=False):
+        subject, value, where = quad.subject, quad.object, quad.graph_name
+        if isinstance(subject, BlankNode):
+            subject = rename(subject)
+        if isinstance(value, BlankNode):
+            value = rename(value)
+        quads.append(Quad(subject, quad.predicate, value, graph if isinstance(where, DefaultGraph) else where))
+    return quads
+
+
+def read_quads(
+    data: bytes, kind: RdfFormat, *, name: str = "", base: str | None = None, lenient: bool = True
+) -> Iterator[Quad]:
+    """Yield the quads of an RDF document as they stand: lexical forms and the names of blank nodes are kept.
+
+    `lenient` takes IRIs as they are, those of tools that write a space or a bar included. Raises `DataSyntaxError` with
+    line and column, and `UnsupportedData` for triple terms and graphs named by blank nodes.
+    """
     try:
-        for quad in parse(data, kind):
-            subject, value, where = quad.subject, quad.object, quad.graph_name
-            if isinstance(subject, Triple) or isinstance(value, Triple):
+        for quad in parse(data.removeprefix(_BYTE_ORDER_MARK), kind, base_iri=base, lenient=lenient):
+            if isinstance(quad.subject, Triple) or isinstance(quad.object, Triple):
                 raise UnsupportedData(path=name, detail=_TRIPLE_TERM)
-            if isinstance(where, BlankNode):
+            if isinstance(quad.graph_name, BlankNode):
                 raise UnsupportedData(path=name, detail=_BLANK_GRAPH)
-            if isinstance(subject, BlankNode):
-                subject = rename(subject)
-            if isinstance(value, BlankNode):
-                value = rename(value)
-            quads.append(Quad(subject, quad.predicate, value, graph if isinstance(where, DefaultGraph) else where))
+            yield quad
     except SyntaxError as error:
         line, column, detail = syntax_position(error)
         raise DataSyntaxError(path=name, line=line, column=column, detail=detail) from error
@@ -131,7 +145,6 @@ def parse_bytes(data: bytes, kind: RdfFormat, graph: NamedNode, name: str) -> li
     except ValueError as error:
         # The parser's word for text that is not UTF-8, or an IRI that is none.
         raise DataSyntaxError(path=name, line=1, column=1, detail=error) from error
-    return quads
 
 
 def syntax_position(error: SyntaxError) -> tuple[int, int, str]:

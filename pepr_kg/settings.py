@@ -83,6 +83,30 @@ class Settings:
         "least": 1.0,
         "en": "Seconds after which an evaluation asked for over HTTP is stopped.",
         "fr": "Durée en secondes au bout de laquelle une évaluation demandée par HTTP est arrêtée."})
+    fhir_resource_bytes: int = field(default=64_000_000, metadata={
+        "least": 1_000,
+        "en": "Largest single FHIR resource that is taken in, in bytes.",
+        "fr": "Taille maximale d’une ressource FHIR prise en compte, en octets."})
+    fhir_line_bytes: int = field(default=64_000_000, metadata={
+        "least": 1_000,
+        "en": "Longest line of NDJSON that is taken in, in bytes.",
+        "fr": "Longueur maximale d’une ligne de NDJSON prise en compte, en octets."})
+    fhir_depth: int = field(default=200, metadata={
+        "least": 10,
+        "en": "Objects and arrays that may be nested in one FHIR resource.",
+        "fr": "Nombre de niveaux d’objets et de tableaux imbriqués dans une ressource FHIR."})
+    fhir_gzip_ratio: int = field(default=200, metadata={
+        "least": 2,
+        "en": "How many times its size compressed FHIR data may expand to.",
+        "fr": "Nombre de fois leur taille que des données FHIR compressées peuvent donner."})
+    fhir_gzip_bytes: int = field(default=100_000_000_000, metadata={
+        "least": 1_000,
+        "en": "Bytes that one compressed file of FHIR data may expand to.",
+        "fr": "Nombre d’octets qu’un fichier compressé de données FHIR peut donner."})
+    fhir_request_bytes: int = field(default=500_000_000, metadata={
+        "least": 1_000,
+        "en": "Largest body of a request that brings FHIR data, in bytes.",
+        "fr": "Taille maximale du corps d’une requête HTTP qui apporte des données FHIR, en octets."})
     page_size: int = field(default=50, metadata={
         "least": 1,
         "en": "Rows shown on one page before the link to the next.",

@@ -178,29 +178,20 @@ class Change:
         self._counts.update(str(quad.graph_name.value) for quad in new if isinstance(quad.graph_name, NamedNode))
         return len(new)
 
-    def bulk(self, document: bytes | Path, graph: NamedNode) -> int:
-        """Add an N-Triples document to a graph, at the engine's own speed; return how many triples were new.
+    def bulk(self, document: bytes | Path | Iterable[bytes | Path], graph: NamedNode) -> int:
+        """Add an N-Triples document, or several as they come, to a graph; return how many triples were new.
 
-        For what was computed as columns. The digest takes the document as a whole: the same triples that `add`
-        brings one by one give another version. Raises `DataSyntaxError`; the change is then to be dropped.
+        At the engine's own speed, for what was computed as columns. The digest takes a document as a whole: the same
+        triples that `add` brings one by one give another version. Raises `DataSyntaxError`; the change is then to be
+        dropped.
         """
-        store = self._open_store()
-        try:
-            with _writing(self._dataset.path):
-                if isinstance(document, Path):
-                    digest = file_digest(document)
-                    store.bulk_load(path=str(document), format=RdfFormat.N_TRIPLES, to_graph=graph)
-                else:
-                    digest = hashlib.sha256(document).hexdigest()
-                    store.bulk_load(document, RdfFormat.N_TRIPLES, to_graph=graph)
-        except SyntaxError as error:
-            line, column, detail = syntax_position(error)
-            name = document if isinstance(document, Path) else graph.value
-            raise DataSyntaxError(path=name, line=line, column=column, detail=detail) from error
+        store, marks = self._open_store(), 0
+        for one in [document] if isinstance(document, bytes | Path) else document:
+            digest = _bulk_load(store, one, graph, self._dataset.path)
+            marks += int(hashlib.sha256(f"{graph.value} {digest}".encode()).hexdigest(), 16)
         before, after = self._counts[graph.value], _count(store, graph)
         if after > before:
-            mark = hashlib.sha256(f"{graph.value} {digest}".encode()).hexdigest()
-            self._digest = f"{(int(self._digest, 16) + int(mark, 16)) % (1 << 256):064x}"
+            self._digest = f"{(int(self._digest, 16) + marks) % (1 << 256):064x}"
             self._counts[graph.value] = after
         return after - before
 
@@ -284,6 +275,21 @@ class Change:
             if name != current and (claim := claim_version(self._versions / name, fcntl.LOCK_EX)):
                 shutil.rmtree(self._versions / name, ignore_errors=True)
                 claim.close()
+
+
+def _bulk_load(store: Store, document: bytes | Path, graph: NamedNode, folder: Path) -> str:
+    """Add an N-Triples document to a graph and return its SHA-256. Raises `DataSyntaxError`."""
+    try:
+        with _writing(folder):
+            if isinstance(document, Path):
+                store.bulk_load(path=str(document), format=RdfFormat.N_TRIPLES, to_graph=graph)
+                return file_digest(document)
+            store.bulk_load(document, RdfFormat.N_TRIPLES, to_graph=graph)
+            return hashlib.sha256(document).hexdigest()
+    except SyntaxError as error:
+        line, column, detail = syntax_position(error)
+        name = document if isinstance(document, Path) else graph.value
+        raise DataSyntaxError(path=name, line=line, column=column, detail=detail) from error
 
 
 def _count(store: Store, graph: NamedNode) -> int:

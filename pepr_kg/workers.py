@@ -26,11 +26,12 @@ import struct
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
 from pepr_kg import errors
+from pepr_kg.confinement import Confinement
 from pepr_kg.errors import InternalError, PeprError, QueryFailed, QueryTimeout, QueryTooLarge, ServerBusy
 from pepr_kg.language import LANGUAGES, format_number
 from pepr_kg.settings import Settings
@@ -321,8 +322,7 @@ def _sized(texts: Mapping[str, str], count: int) -> dict[str, str]:
     number = f"{round(count / unit, 1):g}" if unit > 1 else count
     spaces = {"en": " ", "fr": "\u00a0"}
     return {
-        lang: texts[lang].format(size=f"{format_number(number, lang)}{spaces[lang]}{names[lang]}")
-        for lang in LANGUAGES
+        lang: texts[lang].format(size=f"{format_number(number, lang)}{spaces[lang]}{names[lang]}") for lang in LANGUAGES
     }
 
 
@@ -339,7 +339,8 @@ def _error_from(header: Mapping[str, Any]) -> PeprError:
 class _Reader:
     """The version that is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, confinement: Confinement) -> None:
+        self._confinement = confinement
         self._view: View | None = None
         self._key: tuple[str, tuple[str, ...]] | None = None
 
@@ -348,7 +349,7 @@ class _Reader:
         if self._key == key and self._view is not None:
             return self._view
         self._view = self._key = None  # the old version may now be deleted
-        with _files_allowed():
+        with self._confinement.opening():
             view = View.open(Path(path))
             if tuple(graph.value for graph in view.graphs) != key[1]:
                 view = View.open(Path(path), [NamedNode(graph) for graph in graphs])
@@ -356,27 +357,12 @@ class _Reader:
         return view
 
 
-@contextlib.contextmanager
-def _files_allowed() -> Iterator[None]:
-    """Lift the ban on new files and connections, and lay it down again.
-
-    A soft limit of zero refuses every new descriptor; those that are open keep working.
-    Oxigraph opens its files when it opens the store.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, most))
-
-
 def serve(channel: socket.socket, seconds: float, result_bytes: int) -> None:
     """Answer jobs until the server closes the channel."""
-    reader = _Reader()
     source = channel.makefile("rb")
-    with _files_allowed():
-        "Unknown".encode("idna")  # modules that Python would otherwise look for on the disk later
+    "Unknown".encode("idna")  # modules that Python would otherwise look for on the disk later
+    confinement = Confinement()
+    reader = _Reader(confinement)
     channel.sendall(_frame({"ready": True}))
     while head := source.read(_HEAD.size):
         job: dict[str, Any] = json.loads(source.read(_HEAD.unpack(head)[0]))
@@ -405,7 +391,7 @@ def serve(channel: socket.socket, seconds: float, result_bytes: int) -> None:
             channel.sendall(frame)
         except BrokenPipeError:  # the server is gone
             break
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    confinement.lift()
 
 
 def _too_large(texts: Mapping[str, str], count: int) -> bytes:

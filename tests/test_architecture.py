@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "pepr_kg"
 FLOORS = [
     ["errors"],
     ["namespaces", "settings", "language"],
-    ["resources", "rdf", "manifest"],
+    ["resources", "rdf", "manifest", "confinement"],
     ["view"],
     ["store", "columns"],
     ["workers"],
@@ -20,6 +20,7 @@ FLOORS = [
     ["vocabulary", "models"],
     ["validation"],
     ["runs", "cohorts"],
+    ["fhir"],
     ["build"],
     ["cli", "web"],
 ]
@@ -39,8 +40,9 @@ PLACES = {
     "jpype": {"reasoning"},
     "numpy": {"twin", "columns", "models", "runs", "cohorts", "web"},
     "pyarrow": {"columns", "models", "runs", "cohorts", "web"},
-    "dask": {"runs"},
-    "distributed": {"runs"},
+    "dask": {"runs", "fhir"},
+    "distributed": {"runs", "fhir"},
+    "msgspec": {"fhir"},
     "numba": {"twin"},
 }
 # The numerical room knows NumPy, the errors and, to find the shipped models, the resources: nothing of the graph.

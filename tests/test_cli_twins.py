@@ -12,8 +12,8 @@ from tests.models.small_sbml import glucose
 from tests.test_cli import run
 
 COMMANDS = (
-    ("model",), ("model", "list"), ("model", "add"), ("model", "export"), ("demo",), ("evaluate",), ("runs",),
-    ("runs", "list"), ("runs", "stale"), ("runs", "withdraw"),
+    ("model",), ("model", "list"), ("model", "add"), ("model", "export"), ("model", "fit"), ("demo",), ("evaluate",),
+    ("runs",), ("runs", "list"), ("runs", "stale"), ("runs", "withdraw"),
 )  # fmt: skip
 AS_OF = ("--as-of", "2026-11-01")
 
@@ -96,6 +96,36 @@ def test_a_model_is_added_and_exported(twins: Path, tmp_path: Path) -> None:
                "--data", twins)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert archive.read_bytes().startswith(b"PK")
+
+
+def test_a_dataset_is_fit_for_some_models_and_says_what_it_lacks_for_others(twins: Path) -> None:
+    done = run("model", "fit", "dataset:demo", "--model", "ckd-epi-2021", "--data", twins)
+    assert done.returncode == 0, done.stderr
+    assert "model:ckd-epi-2021: the dataset has all that it requires" in done.stdout
+    assert "covered: " in done.stdout
+    assert "Research is permitted." in done.stdout
+    assert "fit for twins of 1 model(s) of 1" in done.stdout
+    every = json.loads(run("model", "fit", "demo", "--data", twins, "--format", "json").stdout)
+    assert len(every) > 10
+    assert {item["dataset"] for item in every} == {"https://w3id.org/pepr-santenum/id/dataset/demo"}
+    lacking = run("model", "fit", "demo", "--model", "theophylline", "--model", "score2", "--data", twins, lang="fr")
+    assert "convient à " in lacking.stdout
+    assert "usage permis : oui" in lacking.stdout
+    assert ("manquantes" in lacking.stdout) == any(
+        item["cover"] == "lacking" for each in every for item in each["inputs"]
+        if each["model"].endswith(("/theophylline", "/score2"))
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("dataset:nothing",), "dataset:nothing"), (("demo", "--model", "score3"), "score2"), ((), "DATASET")],
+)
+def test_misuse_of_fit_is_a_sentence(twins: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = run("model", "fit", *arguments, "--data", twins)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_withdrawn_run_stays_and_says_why(twins: Path) -> None:

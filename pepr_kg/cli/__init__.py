@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from pepr_kg import __version__
-from pepr_kg.cli import dataset, twins
+from pepr_kg.cli import dataset, fhir, twins
 from pepr_kg.cli.frame import LANG, _, help_option, name_options
 from pepr_kg.errors import PeprError, ValidationRefused
 
@@ -26,10 +26,13 @@ def cli() -> None:
 
 for _command in (
     dataset.check, dataset.build_command, dataset.load, dataset.validate_command, dataset.query, dataset.export,
-    dataset.serve, twins.model, twins.demo, twins.evaluate, twins.runs,
+    dataset.serve, fhir.fhir, twins.model, twins.demo, twins.evaluate, twins.runs,
 ):  # fmt: skip
     cli.add_command(_command)
-for _command in (cli, *cli.commands.values(), *twins.model.commands.values(), *twins.runs.commands.values()):
+for _command in (
+    cli, *cli.commands.values(), *fhir.fhir.commands.values(), *twins.model.commands.values(),
+    *twins.runs.commands.values(),
+):  # fmt: skip
     name_options(_command)
 
 

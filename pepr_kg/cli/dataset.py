@@ -15,6 +15,7 @@ import click
 
 from pepr_kg.build import build, is_current, sources
 from pepr_kg.checks import check_ontology
+from pepr_kg.cli.fhir import KEEPS, RELEASES, load_fhir
 from pepr_kg.cli.frame import (
     LANG,
     PATIENCE_SECONDS,
@@ -77,11 +78,26 @@ def build_command(data: Path, kind: str) -> None:
 @click.command(help=_("help.load"))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar=_("metavar.files"))
 @click.option("--graph", help=_("option.graph"))
+@click.option("--fhir", "is_fhir", is_flag=True, help=_("option.fhir"))
+@click.option("--cohort", help=_("option.fhir.cohort"))
+@click.option("--keep", type=click.Choice(KEEPS), default="terms", help=by_default("option.fhir.keep", "terms"))
+@click.option("--base", help=_("option.fhir.load.base"))
+@click.option("--release", type=click.Choice(RELEASES), default="R4", help=by_default("option.fhir.release", "R4"))
 @data_option
 @format_option("text", "json")
 @help_option
-def load(files: tuple[Path, ...], graph: str | None, data: Path, kind: str) -> None:
-    """Load RDF files as one change: all or nothing."""
+def load(  # noqa: PLR0917  click passes them by name
+    files: tuple[Path, ...], graph: str | None, is_fhir: bool, cohort: str | None, keep: str, base: str | None,
+    release: str, data: Path, kind: str,
+) -> None:  # fmt: skip
+    """Load files as one change: all or nothing."""
+    who = os.environ.get("USER", "pepr-kg")
+    if is_fhir:
+        if cohort is None or graph is not None:
+            raise click.UsageError(_("load.fhir.cohort"))
+        load_fhir(files, cohort, keep=keep, base=base, release=release, data=data, who=who, kind=kind)
+    if cohort is not None or base is not None:
+        raise click.UsageError(_("load.fhir.only", name="--base" if cohort is None else "--cohort"))
     if graph is None:
         raise click.UsageError(_("click.missing", name="--graph"))
     name = graph_of(graph)
@@ -89,7 +105,7 @@ def load(files: tuple[Path, ...], graph: str | None, data: Path, kind: str) -> N
     graphs = sorted({quad.graph_name.value for quad in quads if isinstance(quad.graph_name, NamedNode)})
     for reserved in {name.value, *graphs} & set(sources()):
         raise GraphReserved(graph=reserved)
-    with Dataset(data).change(who=os.environ.get("USER", "pepr-kg"), source=", ".join(map(str, files))) as change:
+    with Dataset(data).change(who=who, source=", ".join(map(str, files))) as change:
         count = change.add(quads)
         view = change.commit(check_graphs(graphs))
     done = {"graphs": graphs, "new_triples": count, "version": view.version}

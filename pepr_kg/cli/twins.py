@@ -4,8 +4,9 @@ import getpass
 import sys
 import time
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +26,9 @@ from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import COHORT, GRAPH, MODELS_GRAPH, shrink
 from pepr_kg.questions import ask, find_question, render
 from pepr_kg.store import Dataset
+
+if TYPE_CHECKING:  # NumPy and Arrow take a third of a second: only who needs them imports them
+    from pepr_kg.runs.fitness import Fitness, Input
 
 _PUBLISHED = ("theophylline", "warfarin")
 _BAR = 30  # characters
@@ -127,6 +131,52 @@ def model_export(  # noqa: PLR0917
     else:
         entries = ", ".join(item.location for item in done.entries)
         click.echo(_("model.exported", path=done.path, entries=entries, digest=done.digest))
+
+
+@model.command("fit", help=_("help.model.fit"))
+@click.argument("dataset", metavar=_("metavar.dataset"))
+@click.option("--model", "names", multiple=True, help=_("option.model.fit"))
+@data_option
+@format_option("text", "json")
+@help_option
+def model_fit(dataset: str, names: tuple[str, ...], data: Path, kind: str) -> None:
+    """Say how fit a dataset is for twins of each model, by its description alone."""
+    from pepr_kg.runs.fitness import assess_dataset  # noqa: PLC0415
+
+    found = assess_dataset(Dataset(data).view(), dataset, names or None)
+    if kind == "json":
+        show_json([item.to_dict() for item in found])
+    else:
+        shared = [rule for rule in found[0].rules if all(rule in item.rules for item in found)] if found else []
+        for rule in shared:
+            click.echo(rule.sentence[LANG])
+        for item in found:
+            _show_fitness(item, frozenset(rule.condition for rule in shared))
+        click.echo(_("fit.done", count=sum(item.fits for item in found), total=len(found)))
+    sys.exit(0 if any(item.fits for item in found) else 1)
+
+
+def _show_fitness(fitness: "Fitness", said: frozenset[str]) -> None:
+    """Show what a dataset has for a model; what the conditions `said` ask for stands above already."""
+    verdict = _("fit.complete" if fitness.complete else "fit.incomplete")
+    click.echo(f"\n{shrink(fitness.model) or fitness.model}{_('help.colon')} {verdict}")
+    click.echo(f"  {_('fit.permission')}{_('help.colon')} {_(f'fit.permission.{fitness.permission}')}")
+    for rule in fitness.rules:
+        if rule.condition not in said:
+            click.echo(f"    {rule.sentence[LANG]}")
+    for cover, items in groupby(sorted(fitness.inputs, key=lambda item: item.cover), key=lambda item: item.cover):
+        shown = [_input_text(item) for item in items]
+        click.echo(f"  {_(f'fit.{cover}')}{_('help.colon')} {', '.join(shown)}")
+
+
+def _input_text(item: "Input") -> str:
+    """Return an input with what is to be known of it: the conversion, what is wrong, that there is a value without."""
+    label = item.label.get(LANG, item.symbol)
+    if item.detail is not None:
+        return f"{label} ({item.detail[LANG].rstrip('.')})"
+    if item.cover == "converted":
+        return f"{label} ({item.found} → {item.unit})"
+    return f"{label} ({_('fit.optional')})" if item.cover == "lacking" and not item.required else label
 
 
 # ---- Cohorts ---------------------------------------------------------------------------------------------------------
@@ -398,5 +448,3 @@ class _Bar:
         """Take the line away."""
         if self._shown:
             click.echo("\r\x1b[K", nl=False, err=True)
-
-

@@ -7,6 +7,7 @@ The same model, scenario and data give the same bytes, whenever and wherever the
 """
 
 import hashlib
+import math
 import os
 import zipfile
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pyarrow import csv
 
 from pepr_kg.models.errors import ModelNotExported
 from pepr_kg.models.registry import Coupled, Registered, check_digest
+from pepr_kg.models.scenarios import is_still
 from pepr_kg.models.sedml import Course, write_sedml
 from pepr_kg.twin import Scenario
 from pepr_kg.twin.result import NOTICE
@@ -73,7 +75,8 @@ def export_archive(
 
     `scenario` is what is changed (nothing), `horizon` the last time, in the model's time unit (the model's own),
     `points` the number of output times from 0 to it, `data` observations to go with it as a table, `rtol` the relative
-    tolerance that another program is told. A symbol of which the file has no value keeps none unless the scenario sets
+    tolerance that another program is told. Of a formula, which does not depend on the time, it is one step to the
+    horizon, which may be zero. A symbol of which the file has no value keeps none unless the scenario sets
     it; results of a run are then not numbers, as they are here.
 
     Raises `ModelNotExported` (a coupled model, no horizon, what SED-ML cannot say, a file that cannot be written),
@@ -85,8 +88,12 @@ def export_archive(
             "en": f"it is made of two models; export {registered.fast.name} and {registered.slow.name}",
             "fr": f"il est fait de deux modèles ; exportez {registered.fast.name} et {registered.slow.name}",
         })  # fmt: skip
+    changed = scenario or Scenario.base()
     last = registered.horizon if horizon is None else horizon
-    if last is None or not 0.0 < last < float("inf") or points < 2:
+    still = is_still(registered.model, (changed,))
+    if still:
+        last, points = last or 0.0, 1
+    if last is None or not 0.0 <= last < math.inf or not (still or (last > 0.0 and points > 1)):
         raise ModelNotExported(name=name, detail={
             "en": f"a horizon above zero and at least two points are needed, not {last} and {points}",
             "fr": f"il faut un horizon supérieur à zéro et au moins deux points, et non {last} et {points}",
@@ -94,7 +101,7 @@ def export_archive(
     check_digest(name, registered.path, registered.digest)
     sbml = read_bytes(registered.path, name)
     document = read_document(sbml, name=name, source=str(registered.path))
-    course = Course(scenario or Scenario.base(), last, points, registered.model.outputs, rtol)
+    course = Course(changed, last, points, registered.model.outputs, rtol)
     columns = None if data is None else data.column_names
     sedml = write_sedml(document, registered.model, course, source="model.xml", data=columns)
     table = None if data is None else _csv(data)

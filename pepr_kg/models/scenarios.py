@@ -8,11 +8,11 @@ model's clock, a scenario can be evaluated as it is; where it is an age, whoever
 ['dose = 100 @ 24']
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pepr_kg.models.errors import ModelMeaningBroken, broken_by
-from pepr_kg.twin import Intervention, TwinError
+from pepr_kg.twin import Intervention, Model, Scenario, TwinError
 from pepr_kg.twin.units import conversion
 
 _MOST_DOSES = 100_000
@@ -38,6 +38,23 @@ class Change:
     every: float | None = None
     count: int | None = None
     duration: float | None = None
+
+
+def is_still(model: Model, scenarios: Sequence[Scenario]) -> bool:
+    """Return whether nothing of a model depends on the time under these scenarios: a formula or a score, of which one
+    time says all.
+
+    >>> from pepr_kg.twin import load_model
+    >>> [is_still(load_model(name), (Scenario.base(),)) for name in ("ckd-epi-2021", "score2", "pk2-oral")]
+    [True, True, False]
+    >>> is_still(load_model("ckd-epi-2021"), (Scenario.scale("scr_mg_dL", 1.5, at=2.0),))
+    False
+    """
+    formulas = (item.formula for item in (*model.assignments, *model.initial))
+    timed = any(item.at is not None for plan in scenarios for item in plan.interventions)
+    return not (model.states or model.events or model.algebraic or timed) and not any(
+        formula.has("time", "delay") for formula in formulas
+    )
 
 
 def interventions(name: str, focus: str, change: Change) -> Iterable[Intervention]:

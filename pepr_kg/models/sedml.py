@@ -1,5 +1,7 @@
 """The simulation of a model under a scenario as SED-ML (Level 1 Version 4): changes, time course, outputs, a report.
 
+Of a model that does not depend on the time, one step says all: what is simulated is then `oneStep`, to the horizon.
+
 What a scenario changes at the start becomes changes of attributes of the SBML; what it does later becomes events that
 are added to it. The file itself stays as it was registered, and its digest with it.
 
@@ -40,7 +42,9 @@ _LEVEL3: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What is simulated: `scenario` from 0 to `horizon` with `points` output times, of `outputs`, to `rtol`."""
+    """What is simulated: `scenario` from 0 to `horizon` with `points` output times, of `outputs`, to `rtol`; a single
+    point is one step to the horizon.
+    """
 
     scenario: Scenario
     horizon: float
@@ -97,11 +101,15 @@ def _describe_data(root: Element, columns: Sequence[str]) -> None:
 
 
 def _add_course(root: Element, model: Model, course: Course) -> None:
-    attributes = {
-        "id": "course", "initialTime": "0", "outputStartTime": "0", "outputEndTime": repr(float(course.horizon)),
-        "numberOfSteps": str(course.points - 1),
-    }  # fmt: skip
-    simulation = SubElement(SubElement(root, "listOfSimulations"), "uniformTimeCourse", attributes)
+    last, name, attributes = repr(float(course.horizon)), "oneStep", {"id": "course"}
+    if course.points == 1:
+        attributes["step"] = last
+    else:
+        name = "uniformTimeCourse"
+        attributes |= {
+            "initialTime": "0", "outputStartTime": "0", "outputEndTime": last, "numberOfSteps": str(course.points - 1),
+        }  # fmt: skip
+    simulation = SubElement(SubElement(root, "listOfSimulations"), name, attributes)
     kind = _ROSENBROCK if form(model) == "stiff" else _DORMAND_PRINCE
     algorithm = SubElement(simulation, "algorithm", {"kisaoID": kind})
     parameters = SubElement(algorithm, "listOfAlgorithmParameters")

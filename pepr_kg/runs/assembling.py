@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pepr_kg.resources import read_query
+from pepr_kg.runs.estimates import Estimates, twins_of
 from pepr_kg.runs.key import scenario_document
 from pepr_kg.runs.predictions import Predictions, joined_failures
 from pepr_kg.runs.preparation import Prepared
@@ -88,12 +89,14 @@ def assemble(prepared: Prepared, run: str, work: Work) -> Assembled:
     with Document(work.staging) as document:
         scenarios = write_scenarios(document, prepared, run)
         writer = Predictions(document, prepared, run, scenarios, cut)
+        estimates = Estimates(document, prepared, run, twins_of(work.view, prepared), cut)
         with writing_trajectories(folder / TRAJECTORIES, prepared.layout) as file:
             for number, (first, last) in enumerate(spans):
                 part = work.parts.read(number)
                 methods.update(dict.fromkeys(methods_of(part)))
                 file.add(part)
                 made, failed = writer.write(part, places[first:last])
+                estimates.write(part, places[first:last])
                 count += made
                 failures.append(failed)
             file.conclude(tuple(methods))

@@ -71,6 +71,11 @@ class Plan:
     pairing: Pairing | None = None
 
     @property
+    def estimated(self) -> tuple[str, ...]:
+        """Return the symbols of the parameters that are found from observations, where some are."""
+        return self.priors.symbols if self.fitted and self.priors else ()
+
+    @property
     def patients_of_block(self) -> int:
         """Return how many patients a block holds at most."""
         lanes = len(self.scenarios) * self.samples
@@ -122,7 +127,9 @@ class Block:
 class Computed:
     """What a block gave: `data` (statistics, outputs, patients, scenarios, times) in the outputs' units, and for each
     (patients, scenarios) the `status` (`twin.Status`), the `rule` of the model's validity that is broken (-1: none),
-    the time until which there are values, `ended`, and the number of draws that count.
+    the time until which there are values, `ended`, and the number of draws that count. `estimates` (2, parameters,
+    patients) are the mode and the posterior standard deviation of what the plan has `estimated`, on the transformed
+    scale; NaN where a patient gives the value or has no fit.
     """
 
     number: int
@@ -132,6 +139,7 @@ class Computed:
     ended: Array
     draws: npt.NDArray[np.int32]
     methods: tuple[str, ...]
+    estimates: Array
     seconds: float = field(default=0.0, compare=False)
 
 
@@ -157,6 +165,7 @@ def compute(plan: Plan, block: Block) -> Computed:
         found.data[:, :, where[0], where[1]] = done.data
         for name in ("status", "rule", "ended", "draws"):
             getattr(found, name)[where] = getattr(done, name)
+        found.estimates[:, :, places] = done.estimates
     return replace(found, methods=tuple(methods), seconds=time.perf_counter() - begun)
 
 
@@ -165,7 +174,12 @@ def _empty(plan: Plan, block: Block, shape: tuple[int, int]) -> Computed:
     return Computed(
         block.number, np.full((statistics, len(plan.outputs), *shape, len(plan.grid)), np.nan),
         np.zeros(shape, np.int8), np.full(shape, -1, np.int16), np.full(shape, np.nan), np.zeros(shape, np.int32), (),
+        _no_estimates(plan, block),
     )  # fmt: skip
+
+
+def _no_estimates(plan: Plan, block: Block) -> Array:
+    return np.full((2, len(plan.estimated), len(block.patients)), np.nan)
 
 
 # ---- Patients who are evaluated together -----------------------------------------------------------------------------
@@ -270,6 +284,9 @@ def _evaluate(plan: Plan, block: Block) -> Computed:
     )  # fmt: skip
     done = _summarise(plan, block, result)
     done.status[lost], done.data[:, :, lost] = Status.NOT_FITTED, np.nan
+    if isinstance(people, Fit):
+        rows = [plan.estimated.index(symbol) for symbol in people.symbols]
+        done.estimates[:, rows] = np.where(lost, np.nan, np.stack([people.mode, people.sd]))
     return done
 
 
@@ -338,14 +355,16 @@ def _summarise(plan: Plan, block: Block, result: Result) -> Computed:
         found = np.moveaxis(data, 1, 3)[None, ..., 0]
         return Computed(
             block.number, found, first["status"].astype(np.int8), first["rules"].astype(np.int16), first["ended"],
-            draws, (result.method,),
+            draws, (result.method,), _no_estimates(plan, block),
         )  # fmt: skip
     enough = 2 * draws >= samples
     found = np.moveaxis(summaries(data, failed, draws, plan.levels), 2, 4)
     found[:, :, ~enough] = np.nan
     rules = np.where(enough, -1, first["rules"]).astype(np.int16)
     state = np.where(enough, int(Status.DONE), first["status"]).astype(np.int8)
-    return Computed(block.number, found, state, rules, first["ended"], draws, (result.method,))
+    return Computed(
+        block.number, found, state, rules, first["ended"], draws, (result.method,), _no_estimates(plan, block)
+    )
 
 
 def summaries(data: Array, failed: Flags, draws: npt.NDArray[np.int32], levels: tuple[float, ...]) -> Array:

@@ -13,6 +13,7 @@ from pepr_kg.errors import DatasetLocked, ValidationRefused
 from pepr_kg.namespaces import RUN
 from pepr_kg.resources import read_query
 from pepr_kg.runs.assembling import Assembled, Work, assemble
+from pepr_kg.runs.checking import check_run
 from pepr_kg.runs.conduct import Conduct
 from pepr_kg.runs.key import Key, software
 from pepr_kg.runs.preparation import Prepared, prepare
@@ -138,6 +139,18 @@ class _Writing:
             except _Sound:
                 return
 
+    def _check_sets(self, graph: NamedNode, made: Assembled) -> Callable[[View], None]:
+        """Check every prediction of a run whose specimen alone is validated node by node."""
+
+        def check(view: View) -> None:
+            with self.conduct.stage(VALIDATE):
+                sampled = self.computed.prepared.plan.samples > 1
+                report = check_run(view, graph, predictions=made.predictions, sampled=sampled)
+            if not report.conforms:
+                raise ValidationRefused(violations=len(report.violations), report=report)
+
+        return check
+
     def _check(self, graph: NamedNode) -> Callable[[View], None]:
         def check(view: View) -> None:
             with self.conduct.stage(VALIDATE):
@@ -162,7 +175,7 @@ class _Writing:
             for run in made.superseded:
                 if read_run(view, self.dataset.path, run).result_status == "current":
                     triples += Mark("superseded", _REPLACED).put(change, view, run)
-            after = change.commit(self._check(graph) if whole else None)
+            after = change.commit(self._check(graph) if whole else self._check_sets(graph, made))
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
             raise

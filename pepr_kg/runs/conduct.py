@@ -33,7 +33,7 @@ class Conduct:
     """What `evaluation.evaluate` is told beside the question.
 
     specimen: patients whose predictions are validated one by one; None: all. Nothing that stands once in a run is left
-    out, and what is said of further patients comes from the same columns. seconds: counted by stage.
+    out, and the predictions of further patients are checked as sets (`checking`). seconds: counted by stage.
     """
 
     executor: Executor = field(default_factory=Serial)

@@ -92,7 +92,9 @@ def _compute(prepared: Prepared, parts: Parts, conduct: Conduct) -> None:
             first, last = spans[found.number]
             own = places[first:last]
             starts = None if prepared.starts is None else prepared.starts[own]
-            parts.write(found.number, to_table(prepared.layout, plan.grid, inputs.entities.take(own), starts, found))
+            keys = inputs.entities.take(own)
+            table = to_table(prepared.layout, plan.grid, keys, starts, found, estimated=plan.estimated)
+            parts.write(found.number, table)
             done += last - first
             rate = (done - reused) / max(time.perf_counter() - begun, 1e-9)
             conduct.tell(Progress(COMPUTE, done, total, rate, reused))

@@ -7,9 +7,9 @@ terms of DUO (Data Use Ontology) or as a purpose of DPV (Data Privacy Vocabulary
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,14 +20,26 @@ from pepr_kg.resources import read_query
 from pepr_kg.runs.conditions import refused
 from pepr_kg.runs.elements import Concepts, read_concepts
 from pepr_kg.runs.errors import UnknownDataset
-from pepr_kg.runs.permission import NOTHING_PERMITS, Answer, Condition, Force, Rule, Text, Use, decide, judge
-from pepr_kg.store import NamedNode, View
+from pepr_kg.runs.permission import (
+    NOTHING_PERMITS,
+    NOTHING_STATED,
+    Answer,
+    Condition,
+    Force,
+    Rule,
+    Text,
+    Use,
+    decide,
+    judge,
+)
+from pepr_kg.store import Literal, NamedNode, View
 from pepr_kg.twin.errors import TwinError, UnknownModel, suggest
 from pepr_kg.twin.units import conversion
 
 Row = Mapping[str, str | None]
 
 _TYPE: Final = NamedNode(PREFIXES["rdf"] + "type")
+_LABEL: Final = NamedNode(PREFIXES["rdfs"] + "label")
 _ACCESS: Final = NamedNode(PEPR + "hasAccessLevel")
 _NO_UNIT: Final = {"en": "The dataset does not say its unit.", "fr": "Le jeu de données n’en dit pas l’unité."}
 _NO_UNIT_TAKEN: Final = {
@@ -68,7 +80,8 @@ class Cover(StrEnum):
 class Input:
     """An input of a model: its `unit` is what the model takes, `found` that of `data_element`, where there is one.
 
-    `required` says that the model has no value of its own; `factor` and `offset` make of a value in `found` one in
+    `label` is what a person calls it, in each language that has a name for it; `required` says that the model has no
+    value of its own; `factor` and `offset` make of a value in `found` one in
     `unit`; `detail` says why a unit cannot be used.
     """
 
@@ -82,6 +95,7 @@ class Input:
     factor: float = 1.0
     offset: float = 0.0
     detail: Text | None = None
+    label: Text = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +109,9 @@ class Fitness:
 
     @property
     def permission(self) -> Answer:
-        """Return whether the use is permitted; `ASK` where a person must read the permission. Duties may remain."""
+        """Return whether the use is permitted; `ASK` where a person must read the permission, `UNSTATED` where there is
+        none. Duties may remain.
+        """
         return decide(self.rules)
 
     @property
@@ -103,20 +119,44 @@ class Fitness:
         """Return whether nothing that the model requires is lacking or in a unit that cannot be used."""
         return not any(item.required and item.cover in {Cover.LACKING, Cover.WRONG_UNIT} for item in self.inputs)
 
+    @property
+    def fits(self) -> bool:
+        """Return whether the dataset is fit for twins of the model: complete, and permitted or left to a person."""
+        return self.complete and self.permission in {Answer.YES, Answer.ASK}
+
     def of(self, cover: Cover) -> tuple[Input, ...]:
         """Return the inputs of which the dataset has that."""
         return tuple(item for item in self.inputs if item.cover is cover)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        return {
+            "dataset": self.dataset, "model": self.model, "fits": self.fits, "complete": self.complete,
+            "permission": self.permission.value,
+            "rules": [
+                {"condition": rule.condition, "answer": rule.answer.value, "force": rule.force.value,
+                 "sentence": dict(rule.sentence)}
+                for rule in self.rules
+            ],
+            "inputs": [
+                {"element": item.element, "symbol": item.symbol, "label": dict(item.label),
+                 "required": item.required, "cover": item.cover.value, "unit": item.unit,
+                 "data_element": item.data_element, "found": item.found, "factor": item.factor, "offset": item.offset,
+                 "detail": None if item.detail is None else dict(item.detail)}
+                for item in self.inputs
+            ],
+        }  # fmt: skip
 
 
 def assess_dataset(
     view: View, dataset: str, models: Sequence[str] | None = None, use: Use | None = None
 ) -> tuple[Fitness, ...]:
-    """Return how fit a dataset is for each model, or for some: names may be IRIs or short forms.
+    """Return how fit a dataset is for each model, or for some: names may be IRIs, short forms, or the name alone.
 
     `use` says what for; without it, research without commercial aim. Raises `UnknownDataset`, `UnknownModel` and
     `UnknownPrefix`.
     """
-    iri = NamedNode(expand(dataset))
+    iri = NamedNode(expand(dataset if ":" in dataset else f"dataset:{dataset}"))
     if next(view.quads(iri, _TYPE, NamedNode(PEPR + "Dataset")), None) is None:
         raise UnknownDataset(dataset=shrink(iri.value) or iri.value)
     taken = _by_model(_rows(view, "runs/model-inputs"))
@@ -132,9 +172,15 @@ def assess_dataset(
     for model in wanted:
         subject = frozenset(about.get(model, ()))
         rules = tuple(judge(condition, use or Use(), subject) for condition in conditions) + shared
-        if not any(rule.force is Force.PERMITS and rule.answer is not Answer.NO for rule in rules):
+        permits = {rule.answer for rule in rules if rule.force is Force.PERMITS}
+        if not permits:
+            rules += (Rule(iri.value, Answer.UNSTATED, NOTHING_STATED, Force.RESTRICTS),)
+        elif permits == {Answer.NO}:
             rules += (Rule(iri.value, Answer.NO, NOTHING_PERMITS, Force.RESTRICTS),)
-        inputs = tuple(_input(rows, held, concepts) for rows in taken.get(model, {}).values())
+        inputs = tuple(
+            replace(_input(rows, held, concepts), label=_labels(view, element))
+            for element, rows in taken.get(model, {}).items()
+        )
         found.append(Fitness(iri.value, model, inputs, rules))
     return tuple(found)
 
@@ -142,6 +188,11 @@ def assess_dataset(
 def _rows(view: View, query: str, **iris: NamedNode) -> list[Row]:
     rows: list[Row] = select_columns(view, read_query(query), iris).to_pylist()
     return rows
+
+
+def _labels(view: View, iri: str) -> Text:
+    found = [quad.object for quad in view.quads(NamedNode(iri), _LABEL)]
+    return {text.language: text.value for text in found if isinstance(text, Literal) and text.language}
 
 
 def _model(name: str, known: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,13 @@ _ID: Final = re.compile(r"[0-9a-f]{16}")
 _GRACE_SECONDS: Final = 2.0  # that a process has to stop by itself
 _QUICK: Final = 5_000  # patients whose observations are followed at once, to see whether the answer is there already
 _KEPT: Final = 1_000  # jobs that are over, of which the oldest are forgotten
+_SLACK: Final = 100  # that may be over before they are counted again
+# How a job stands, as a word in a sentence.
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    QUEUED: {"en": "waiting", "fr": "en attente"},
+    RUNNING: {"en": "running", "fr": "en cours"},
+    FINISHED: {"en": "finished", "fr": "terminée"},
+}
 
 
 class JobError(RunError):
@@ -128,8 +135,8 @@ class JobState(JobError):
     titles = {"en": "Job not resumable", "fr": "Reprise impossible"}
     sentences = {
         "en": "The job {job} is {state}: only one that failed, was cancelled or was interrupted can be resumed.",
-        "fr": "La tâche {job} est dans l’état {state} : on ne reprend qu’une tâche qui a échoué, ou qui a été annulée "
-        "ou interrompue.",
+        "fr": "La tâche {job} est {state} : on ne reprend qu’une tâche qui a échoué, ou qui a été annulée ou "
+        "interrompue.",
     }
 
 
@@ -190,6 +197,7 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         self._cancelled: set[str] = set()
         self._closed = False
+        self._since = 0  # jobs since the oldest were last forgotten
         self._recover()
 
     @property
@@ -204,12 +212,20 @@ class Jobs:
         return self._enqueue(job)
 
     def get(self, name: str) -> Job:
-        """Return a job as it stands. Raises `UnknownJob`."""
-        return load_job(self._folder, name)
+        """Return a job as it stands; one whose process is gone with another server is interrupted.
+
+        Raises `UnknownJob`.
+        """
+        job = load_job(self._folder, name)
+        if job.state != RUNNING or name in self._running:
+            return job
+        with self._lock:
+            job = load_job(self._folder, name)
+            return job if job.state != RUNNING or name in self._running else self._if_lost(job)
 
     def list(self) -> tuple[Job, ...]:
         """Return all jobs, the latest first."""
-        return tuple(sorted(_all(self._folder), key=lambda job: (job.created, job.id), reverse=True))
+        return tuple(reversed(_by_age(_all(self._folder))))
 
     def cancel(self, name: str) -> Job:
         """Return the job, which does not run any more: its process has ended. Raises `UnknownJob`."""
@@ -238,7 +254,7 @@ class Jobs:
         with self._lock:
             job = self.get(name)
             if job.state not in RESUMABLE or name in self._threads:
-                raise JobState(job=name, state=job.state)
+                raise JobState(job=name, state=_WORDS.get(job.state, _WORDS[RUNNING]))
             fresh = replace(
                 job, state=QUEUED, stage="", seconds_left=None, rate=0.0, code=None, messages={}, started=None,
                 ended=None,
@@ -262,6 +278,9 @@ class Jobs:
             free = self._settings.evaluation_jobs - len(self._running)
             if len(self._queue) >= max(free, 0) + self._settings.evaluation_queue:
                 raise JobsFull(limit=self._settings.evaluation_queue)
+            self._since += 1
+            if self._since > _SLACK:
+                self._forget(_by_age(_all(self._folder)))
             saved = self._save(job)
             self._queue.append(job.id)
             self._start_waiting()
@@ -271,11 +290,11 @@ class Jobs:
         """Start what waits, as far as there is room. The lock is held."""
         while not self._closed and self._queue and len(self._running) < self._settings.evaluation_jobs:
             name = self._queue.pop(0)
-            job = self._save(replace(self.get(name), state=RUNNING, started=now()))
             with claim(self._folder, name) as handle:
-                if handle is None:
-                    continue  # another server on this dataset has it
-                process = self._spawn(job, handle)
+                job = load_job(self._folder, name)
+                if handle is None or job.state != QUEUED:
+                    continue  # another server on this dataset has it, or had it
+                process = self._spawn(self._save(replace(job, state=RUNNING, started=now())), handle)
             self._running[name] = process
             self._threads[name] = threading.Thread(target=self._watch, args=(name, process), daemon=True)
             self._threads[name].start()
@@ -324,19 +343,32 @@ class Jobs:
             del self._running[name], self._threads[name]
             self._start_waiting()
 
+    def _if_lost(self, job: Job) -> Job:
+        """Return the job, interrupted if no living process holds it. The lock is held."""
+        with claim(self._folder, job.id) as handle:
+            if handle is None:
+                return job
+            current = load_job(self._folder, job.id)  # its process may have written its last word meanwhile
+            if current.state != RUNNING:
+                return current
+            return self._save(replace(current, state=INTERRUPTED, ended=now(), seconds_left=None))
+
+    def _forget(self, known: Sequence[Job]) -> None:
+        """Take away what is kept of the oldest jobs that are over. The lock is held."""
+        over = [job for job in known if job.is_over]
+        for job in over[: max(len(over) - _KEPT, 0)]:
+            for path in self._folder.glob(f"{job.id}.*"):
+                path.unlink(missing_ok=True)
+        self._since = 0
+
     def _recover(self) -> None:
         """Mark what another server left running, start what waited, and forget the oldest."""
         with self._lock:
-            known = sorted(_all(self._folder), key=lambda job: (job.created, job.id))
-            over = [job for job in known if job.is_over]
-            for job in over[: max(len(over) - _KEPT, 0)]:
-                for path in self._folder.glob(f"{job.id}.*"):
-                    path.unlink(missing_ok=True)
+            known = _by_age(_all(self._folder))
+            self._forget(known)
             for job in known:
                 if job.state == RUNNING:
-                    with claim(self._folder, job.id) as handle:
-                        if handle is not None:
-                            self._save(replace(job, state=INTERRUPTED, ended=now(), seconds_left=None))
+                    self._if_lost(job)
             self._queue = [job.id for job in known if job.state == QUEUED]
             self._start_waiting()
 
@@ -388,10 +420,13 @@ def claim(folder: Path, name: str) -> Iterator[int | None]:
 
 def load_job(folder: Path, name: str) -> Job:
     """Return the job that a folder holds. Raises `UnknownJob`."""
-    path = folder / f"{name}.json"
-    if _ID.fullmatch(name) is None or not path.is_file():
+    if _ID.fullmatch(name) is None:
         raise UnknownJob(job=name)
-    return Job(**json.loads(path.read_text("utf-8")))
+    try:
+        text = (folder / f"{name}.json").read_text("utf-8")
+    except FileNotFoundError as error:  # there never was one, or it was forgotten just now
+        raise UnknownJob(job=name) from error
+    return Job(**json.loads(text))
 
 
 def save_job(folder: Path, job: Job) -> Job:
@@ -402,6 +437,10 @@ def save_job(folder: Path, job: Job) -> Job:
     path.write_text(json.dumps(job.to_dict(), ensure_ascii=False), "utf-8")
     path.replace(folder / f"{job.id}.json")
     return job
+
+
+def _by_age(jobs: Iterable[Job]) -> list[Job]:
+    return sorted(jobs, key=lambda job: (job.created, job.id))
 
 
 def _all(folder: Path) -> Iterator[Job]:

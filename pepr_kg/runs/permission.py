@@ -1,7 +1,8 @@
 """Whether a dataset may be used to evaluate a model: its conditions, one by one, in terms of DUO and DPV.
 
-What no condition permits counts as refused, and so says the ontology of `pepr:Permission`. A condition that only a
-person can judge is handed to one. The terms of DUO (Data Use Ontology) that permit are told from those that restrict.
+What no condition permits counts as refused, and so says the ontology of `pepr:Permission`; a dataset that states no
+permission at all is told from one whose permissions are of something else. A condition that only a person can judge is
+handed to one. The terms of DUO (Data Use Ontology) that permit are told from those that restrict.
 
 >>> rule = judge(Condition("c", "Permission", f"{DUO}0000046"), Use(commercial=True), frozenset())
 >>> rule.answer, rule.sentence["en"]
@@ -22,11 +23,14 @@ Text = Mapping[str, str]
 
 
 class Answer(StrEnum):
-    """What a condition says of a use; `ASK` leaves it to a person, or asks for something to be done."""
+    """What a condition says of a use; `ASK` leaves it to a person, or asks for something to be done; `UNSTATED`: nobody
+    has said anything, and until somebody does the use counts as refused.
+    """
 
     YES = "yes"
     NO = "no"
     ASK = "ask"
+    UNSTATED = "not-stated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +129,27 @@ def judge(condition: Condition, use: Use, about: frozenset[str]) -> Rule:
 
 def decide(rules: Sequence[Rule]) -> Answer:
     """Return whether a use is permitted: some rule permits it and none refuses; `ASK` where a person must read the
-    permission.
+    permission, `UNSTATED` where there is none.
+
+    >>> decide([]), decide([Rule("c", Answer.NO, {}, Force.PERMITS)])
+    (<Answer.UNSTATED: 'not-stated'>, <Answer.NO: 'no'>)
     """
     permits = {rule.answer for rule in rules if rule.force is Force.PERMITS}
-    if any(rule.refuses for rule in rules) or permits <= {Answer.NO}:
+    if any(rule.refuses for rule in rules) or permits == {Answer.NO}:
         return Answer.NO
+    if not permits:
+        return Answer.UNSTATED
     return Answer.YES if Answer.YES in permits else Answer.ASK
 
 
 NOTHING_PERMITS: Final = {
     "en": "No condition of the dataset permits this use; what is not permitted is refused.",
     "fr": "Aucune condition du jeu de données ne permet cet usage ; ce qui n’est pas permis est refusé.",
+}
+NOTHING_STATED: Final = {
+    "en": "The dataset does not state what it may be used for; until its holder does, this use counts as refused.",
+    "fr": "Le jeu de données ne dit pas à quels usages il peut servir ; tant que son détenteur ne le dit pas, cet "
+    "usage est réputé refusé.",
 }
 _FORBIDDEN: Final = ("A condition forbids this use.", "Une condition interdit cet usage.")
 _NOT_CONCERNED: Final = (

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pepr_kg.columns import Moments
 from pepr_kg.models.registry import Coupled, Registered, find_model
+from pepr_kg.models.scenarios import is_still
 from pepr_kg.namespaces import expand
 from pepr_kg.runs.ages import ages, instant
 from pepr_kg.runs.binding import resolve
@@ -76,7 +77,7 @@ def prepare(view: View, folder: Path, request: Request, settings: Settings | Non
     plans = tuple(item.scenario for item in planned)
     _check_scenarios(found, symbols, plans)
     outputs = _outputs(found, model, request)
-    grid, shown = _grid(found, model, request, still=isinstance(found, Registered) and _is_still(model, plans))
+    grid, shown = _grid(found, model, request, still=isinstance(found, Registered) and is_still(model, plans))
     given = _resolve(view, found, request, settings)
     fitted = _fitted(found, given, request)
     inputs = gather(given, fitted=fitted)
@@ -152,15 +153,6 @@ def _outputs(found: Registered | Coupled, model: Model, request: Request) -> tup
             "fr": f"{', '.join(strange) or 'il'} n’est pas une variable qu’il calcule ; demandez parmi : "
                   f"{', '.join(model.outputs)}"})  # fmt: skip
     return names
-
-
-def _is_still(model: Model, plans: Sequence[Scenario]) -> bool:
-    """Return whether nothing of a model depends on the time: a score, of which one time says all."""
-    formulas = (item.formula for item in (*model.assignments, *model.initial))
-    timed = any(item.at is not None for plan in plans for item in plan.interventions)
-    return not (model.states or model.events or model.algebraic or timed) and not any(
-        formula.has("time", "delay") for formula in formulas
-    )
 
 
 def _grid(

@@ -75,9 +75,9 @@ def write_evaluation(document: Document, prepared: Prepared, stated: Stated, sce
     request, found, plan = prepared.request, prepared.found, prepared.plan
     labels = {lang: found.labels.get(lang, found.name) for lang in LANGUAGES}
     day = request.moment.strftime("%Y-%m-%d")
-    asked = _agent(document, request.who)
     program = f"{ID}agent/{software().replace(' ', '-')}"
     document.say(program, (_A, node(f"{_PROV}SoftwareAgent")), (_LABEL, text(software())))
+    asked = _agent(document, request.who, program)
     about = [node(prepared.cohort)] if prepared.cohort else [f"<{iri}>" for iri in prepared.inputs.entities.to_pylist()]
     models = [found.iri] if not isinstance(found, Coupled) else [found.iri, found.fast.iri, found.slow.iri]
     state = "finished" if stated.evaluated else "failed"
@@ -159,9 +159,11 @@ def _moment(moment: datetime) -> str:
     return text(moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), datatype="dateTime")
 
 
-def _agent(document: Document, who: str) -> str:
-    """Return the IRI of who asks: one that the graph has, or one made of the name."""
-    name = who.strip() or software()
+def _agent(document: Document, who: str, program: str) -> str:
+    """Return the IRI of who asks: one that the graph has, or one made of the name; the program, where nobody does."""
+    name = who.strip()
+    if name in {"", software()}:
+        return program
     if re.match(r"[a-z-]+:\S+$", name):
         try:
             return expand(name)

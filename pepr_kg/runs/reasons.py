@@ -57,8 +57,8 @@ _SENTENCES: Final[Mapping[Kind, Mapping[str, str]]] = {
         "fr": "La date de naissance est inconnue, et le modèle compte en âges.",
     },
     Kind.NO_NUMBER: {
-        "en": "{element}: what was found, {found}, is no number.",
-        "fr": "{element} : ce qui a été trouvé, {found}, n’est pas un nombre.",
+        "en": "{element}: what was found is no number: {found}.",
+        "fr": "{element} : ce qui a été trouvé n’est pas un nombre : {found}.",
     },
     Kind.AMBIGUOUS: {
         "en": "{element}: {observation} and {other} give two values for one time; correct or withdraw one of them.",
@@ -74,8 +74,8 @@ _SENTENCES: Final[Mapping[Kind, Mapping[str, str]]] = {
         "fr": "{element} : l’unité de {observation} est inutilisable. {detail}",
     },
     Kind.NO_CATEGORY: {
-        "en": "{element}: the model does not know {found}; it was established for {known} only.",
-        "fr": "{element} : le modèle ne connaît pas {found} ; il n’a été établi que pour {known}.",
+        "en": '{element}: the model does not know "{found}"; it was established for {known} only.',
+        "fr": "{element} : le modèle ne connaît pas « {found} » ; il n’a été établi que pour {known}.",
     },
     Kind.OUTSIDE: {
         "en": "{element}: {value} lies outside what the model takes, {bounds}.",
@@ -134,6 +134,7 @@ _BOUNDS: Final = {
     "en": ("at least", "more than", "at most", " and "), "fr": ("au moins", "plus de", "au plus", " et "),
 }  # fmt: skip
 _UNNAMED: Final = {"en": "what was found", "fr": "ce qui a été trouvé"}
+_NO_VALUE: Final = {"en": "missing value", "fr": "valeur absente"}
 _UNNAMED_OTHER: Final = {"en": "something else", "fr": "autre chose"}
 
 
@@ -260,13 +261,21 @@ def _wanted(resolved: Resolved, since: pa.ChunkedArray, lang: str) -> pa.Array:
 
 
 def _found(view: View, rows: pa.Table, lang: str) -> pa.Array:
-    """Return what was found: the label of a concept, a text, or a number with its unit."""
+    """Return what was found: the label of a concept, a text, a number with its unit, or that there is no value."""
     terms = pc.dictionary_encode(rows["term"].combine_chunks())
-    names = [_label(view, term, lang) if _is_iri(term) else term for term in terms.dictionary.to_pylist()]
+    names = [_name(view, term, lang) for term in terms.dictionary.to_pylist()]
     named = pa.array(names, pa.string()).take(terms.indices)
     unit = pc.coalesce(rows["unit"].combine_chunks(), pa.scalar("", pa.string()))
     number = pc.binary_join_element_wise(_numbers(rows["value"], None, lang), unit, " ")
-    return pc.coalesce(named, pc.utf8_trim_whitespace(number), pa.scalar(_UNNAMED[lang]))
+    number = pc.if_else(pc.is_valid(rows["value"].combine_chunks()), pc.utf8_trim_whitespace(number), _NO_VALUE[lang])
+    return pc.coalesce(named, number)
+
+
+def _name(view: View, term: str, lang: str) -> str:
+    """Return what a term that was found is called; "NaN", which XML Schema lets stand for a number, is no value."""
+    if _is_iri(term):
+        return _label(view, term, lang)
+    return _NO_VALUE[lang] if term.strip().lower() in {"", "nan"} else term
 
 
 def _own_unit(registered: Registered, symbol: str | None, kind: Kind) -> str | None:
@@ -281,6 +290,7 @@ def _numbers(values: pa.ChunkedArray, unit: str | None, lang: str) -> pa.Array:
                        pc.cast(rounded, pa.string()))  # fmt: skip
     if lang == "fr":
         texts = pc.replace_substring(texts, ".", ",")
+    texts = pc.if_else(pc.is_inf(rounded), pc.if_else(pc.greater(rounded, 0.0), "∞", "−∞"), texts)
     if unit not in {None, "1"}:
         texts = pc.binary_join_element_wise(texts, pa.scalar(unit), " ")
     return pc.coalesce(texts, pa.scalar("", pa.string()))

@@ -41,6 +41,7 @@ STATES: Final = tuple(outcome.name.lower().replace("_", "-") for outcome in Outc
 _EXTRA: Final = (("code", pa.int8()), ("rule", pa.int16()), ("ended", pa.float64()))  # of parts alone
 _KEPT_SECONDS: Final = 7 * 86_400.0  # that the parts of a run which nobody finished stay
 _METHODS: Final = "methods"
+_PARTS: Final = 2  # which columns a part has
 
 Array = npt.NDArray[np.float64]
 
@@ -98,10 +99,18 @@ def outcome_of(status: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     return table[status]
 
 
-def to_table(layout: Layout, grid: Array, keys: pa.Array, starts: Array | None, done: Computed) -> pa.Table:
+def estimate_columns(symbol: str) -> tuple[str, str]:
+    """Return the columns of parts in which the mode and the standard deviation of a fitted parameter stand."""
+    return f"mode.{symbol}", f"deviation.{symbol}"
+
+
+def to_table(
+    layout: Layout, grid: Array, keys: pa.Array, starts: Array | None, done: Computed, *, estimated: Sequence[str] = ()
+) -> pa.Table:  # fmt: skip
     """Return what a block gave as rows (patient, scenario, time), the last fastest; with the columns of parts.
 
-    `keys` are the patients of the block, `starts` the model's time at the start of each, None for zero.
+    `keys` are the patients of the block, `starts` the model's time at the start of each, None for zero. What is
+    `estimated` of a patient stands in the first of its rows.
     """
     _, _, patients, scenarios, times = done.data.shape
     every = np.arange(patients * scenarios)
@@ -123,6 +132,12 @@ def to_table(layout: Layout, grid: Array, keys: pa.Array, starts: Array | None, 
     schema = layout.schema
     for name, kind in _EXTRA:
         schema = schema.append(pa.field(name, kind))
+    for symbol, pair in zip(estimated, done.estimates.transpose(1, 0, 2), strict=False):
+        for name, values in zip(estimate_columns(symbol), pair, strict=True):
+            flat = np.full(patients * scenarios * times, np.nan)
+            flat[:: scenarios * times] = values
+            columns.append(pa.array(flat, mask=~np.isfinite(flat)))
+            schema = schema.append(pa.field(name, pa.float64()))
     return pa.Table.from_arrays(columns, schema=schema.with_metadata({_METHODS: json.dumps(done.methods)}))
 
 
@@ -217,8 +232,8 @@ class Parts:
             self._check()
 
     def _check(self) -> None:
-        """Remove parts that another version of the program made: its bits are not ours."""
-        about = json.dumps(versions())
+        """Remove parts that another version of the program made: its bits are not ours, nor are its columns."""
+        about = json.dumps((*versions(), _PARTS))
         mark = self.folder / "versions.json"
         if not mark.is_file() or mark.read_text(encoding="utf-8") != about:
             for path in self.folder.glob("*.parquet"):

@@ -183,13 +183,15 @@ def _operation(question: Question) -> Mapping[str, Any]:
         for parameter in question.parameters
     ]
     if not _takes(question, "format"):
-        parameters.append({
-            "name": "format",
-            "in": "query",
-            "required": False,
-            "description": "A format, in place of Accept · Un format, à la place de Accept",
-            "schema": {"type": "string", "enum": list(_FORMATS)},
-        })
+        parameters.append(
+            {
+                "name": "format",
+                "in": "query",
+                "required": False,
+                "description": "A format, in place of Accept · Un format, à la place de Accept",
+                "schema": {"type": "string", "enum": list(_FORMATS)},
+            }
+        )
     return {
         "tags": ["Questions"],
         "operationId": "query_" + question.name.replace("-", "_"),

@@ -19,8 +19,9 @@ from pepr_kg.language import LANGUAGES
 from pepr_kg.runs.jobs import Jobs, JobsFull
 from pepr_kg.settings import Settings
 from pepr_kg.store import Dataset
-from pepr_kg.web import api, data, evaluations, openapi, pages, sparql
+from pepr_kg.web import api, data, evaluations, fhir, fhir_intake, openapi, pages, sparql
 from pepr_kg.web.answers import prefers_html, presentable, problem, view_of
+from pepr_kg.web.refusals import TooManyFollowers
 from pepr_kg.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -83,10 +84,13 @@ def create_app(settings: Settings, dataset: Dataset) -> FastAPI:
     app = Application(title="pepr_kg", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings = settings
     app.state.dataset = dataset
+    app.state.followers = evaluations.Followers()
     app.include_router(sparql.router)
     app.include_router(api.router)
     app.include_router(data.router)
     app.include_router(evaluations.router)
+    app.include_router(fhir_intake.router)
+    app.include_router(fhir.router)
     app.add_api_route("/health", health, methods=["GET"], include_in_schema=False)
     app.add_api_route("/problems", problems, methods=["GET"], include_in_schema=False)
     pages.register(app)
@@ -150,12 +154,13 @@ class Edge:
         try:
             if scope["method"] == "OPTIONS":
                 # Pages of others may read, but have nothing done.
-                acts = evaluations.acts(scope["path"])
+                acts = evaluations.acts(scope["path"]) or fhir_intake.acts(scope["path"])
                 headers = {**_PREFLIGHT, "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS"} if acts else _PREFLIGHT
                 await Response(status_code=204, headers=headers)(scope, receive, send_on)
             else:
-                # HEAD is GET without the body: routes need not know of it.
-                await self.app({**scope, "method": "GET"} if is_head else scope, receive, send_on)
+                # HEAD is GET without the body: a route need not know of it, unless its body has no end.
+                method = "GET" if is_head else scope["method"]
+                await self.app({**scope, "method": method, "pepr_kg.head": is_head}, receive, send_on)
         finally:
             if logger.isEnabledFor(logging.INFO):
                 milliseconds = (time.perf_counter() - started) * 1000
@@ -184,7 +189,7 @@ def _methods(request: Request) -> str:
     path = request.url.path
     if path.rstrip("/") == "/sparql":
         return "GET, HEAD, POST, OPTIONS"
-    return evaluations.methods(path) or "GET, HEAD, OPTIONS"
+    return evaluations.methods(path) or fhir_intake.methods(path) or "GET, HEAD, OPTIONS"
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -205,6 +210,6 @@ def _render(
         response = pages.error_page(request, shown, status)
         response.headers.update(headers or {})
         return response
-    if isinstance(error, ServerBusy | JobsFull):
+    if isinstance(error, ServerBusy | JobsFull | TooManyFollowers):
         headers = {"Retry-After": "5", **(headers or {})}
     return problem(request, shown, status, headers)

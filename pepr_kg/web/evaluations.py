@@ -6,7 +6,8 @@ What changes the state of the server is for its own pages and for programs: a pa
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -15,15 +16,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from pepr_kg.errors import BadRequest, NotAcceptable, NotFound, RequestTooLarge, UnsupportedMedia
+from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import ID
 from pepr_kg.runs.jobs import RESUMABLE, Job, Jobs, find_answer
 from pepr_kg.runs.request_json import read_request
 from pepr_kg.runs.storage import RUNS
 from pepr_kg.store import Dataset
 from pepr_kg.web.answers import language_of, respond, settings_of, view_of
+from pepr_kg.web.figures import date_text, day_of
 from pepr_kg.web.negotiate import HTML, JSON, best, listed
 from pepr_kg.web.pages_frame import Crumb, render, texts
-from pepr_kg.web.refusals import CrossSite
+from pepr_kg.web.refusals import CrossSite, TooManyFollowers
 
 router = APIRouter(tags=["Evaluations"])
 
@@ -35,9 +38,12 @@ _ACTS: Final = re.compile(r"/(evaluate|jobs)(/.*)?")
 _ASK: Final = re.compile(r"/evaluate/?|/jobs/[^/]+/(cancel|resume)")
 _JOB: Final = re.compile(r"/jobs/[^/]+")
 _RUN: Final = re.compile(r"[0-9a-f]{16}(-[0-9]{1,6})?")
+_MOST_FOLLOWERS: Final = 100  # connections that follow jobs at the same time
 _LOOK_SECONDS: Final = 0.2  # between two looks at a job that is followed
 _HEARTBEAT_SECONDS: Final = 10.0  # of silence, after which a comment keeps the connection open
 _REFRESH_SECONDS: Final = 2  # of the page of a job that is not over
+_LISTED: Final = 200  # jobs in an answer
+_SHOWN: Final = 50  # jobs on a page
 _FRESH: Final = {"Cache-Control": "no-store"}
 
 _NOT_JSON: Final = {
@@ -48,6 +54,19 @@ _NO_OBJECT: Final = {
     "en": "The body is JSON, but no object. Send the fields of a question, as in {{\"model\": \"score2\"}}.",
     "fr": "Le corps est du JSON, mais pas un objet. Envoyez les champs d’une demande, comme {{\"model\": \"score2\"}}.",
 }  # fmt: skip
+
+
+class Followers:
+    """How many connections follow a job just now."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_error: object) -> None:
+        self.count -= 1
 
 
 def jobs_of(request: Request) -> Jobs:
@@ -76,13 +95,52 @@ def methods(path: str) -> str | None:
 
 
 def refuse_other_sites(request: Request) -> None:
-    """Raise `CrossSite` where a browser says that a page of another site asks."""
+    """Raise `CrossSite` where a browser says that a page of another site asks. A program says nothing of the kind.
+
+    What the browser says of itself (`Sec-Fetch-Site`) is believed first, for a proxy may have changed the host. Only
+    pages on https and on this machine get it said, and their names cannot be made to lead elsewhere.
+    """
     origin = request.headers.get("origin")
-    site = request.headers.get("sec-fetch-site", "none").lower()
-    host = request.headers.get("host", "").lower()
-    # Behind a proxy the scheme is not known here; the host and port are.
-    if site not in {"none", "same-origin"} or (origin is not None and urlsplit(origin).netloc.lower() != host):
+    site = request.headers.get("sec-fetch-site", "").lower()
+    if site:
+        foreign = site not in {"none", "same-origin"}
+    else:
+        foreign = origin is not None and not _is_ours(origin.lower(), request)
+    if foreign:
         raise CrossSite(origin=origin or site)
+
+
+def _is_ours(origin: str, request: Request) -> bool:
+    """Return whether an origin is this server: its host and port are those that were asked (a proxy hides the scheme).
+
+    Where the server is for this machine alone, the host must be this machine by name, or a number: on http, a name of a
+    stranger's may have been made to lead here (DNS rebinding).
+    """
+    try:
+        page = urlsplit(origin)
+    except ValueError:
+        return False
+    if page.netloc != request.headers.get("host", "").lower():
+        return False
+    return page.scheme != "http" or not _is_local(settings_of(request).host) or _is_safe(page.hostname or "")
+
+
+def _is_local(host: str) -> bool:
+    """Return whether only this machine gets to a server that listens there."""
+    return host == "localhost" or (_is_number(host) and ip_address(host).is_loopback)
+
+
+def _is_safe(host: str) -> bool:
+    """Return whether a host is what it says: a number, or a name that always is this machine."""
+    return host == "localhost" or host.endswith(".localhost") or _is_number(host)
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @router.post("/evaluate", include_in_schema=False)
@@ -103,8 +161,15 @@ async def evaluate(request: Request) -> Response:
 
 @router.get("/jobs", include_in_schema=False)
 def list_jobs(request: Request) -> Response:
-    """Answer with all jobs, the latest first."""
-    return JSONResponse({"jobs": [described(job) for job in jobs_of(request).list()]}, headers=_FRESH)
+    """Answer with the latest jobs, as JSON or as a page; a page that can be read at one look has fewer."""
+    choice = best(request.headers.get("accept"), (JSON, HTML))
+    if choice is None:
+        raise NotAcceptable(offered=listed((JSON, HTML)))
+    jobs = jobs_of(request).list()
+    if choice.offer is HTML:
+        return _list_page(request, jobs)
+    fields = {**_FRESH, "Vary": "Accept"}
+    return JSONResponse({"total": len(jobs), "jobs": [described(job) for job in jobs[:_LISTED]]}, headers=fields)
 
 
 @router.get("/jobs/{name}", include_in_schema=False)
@@ -146,7 +211,12 @@ def follow_job(request: Request, name: str) -> Response:
     seen = int(sent) if sent.isdecimal() and len(sent) < 10 else 0
     if job.is_over and job.revision == seen:
         return Response(status_code=204)  # what makes a browser stop asking again
-    return StreamingResponse(_events(jobs, name, seen), media_type=EVENTS_TYPE, headers=_FRESH)
+    if request.scope["pepr_kg.head"]:
+        return Response(media_type=EVENTS_TYPE, headers=_FRESH)
+    followers = cast(Followers, request.app.state.followers)
+    if followers.count >= _MOST_FOLLOWERS:
+        raise TooManyFollowers(limit=_MOST_FOLLOWERS)
+    return StreamingResponse(_events(jobs, name, seen, followers), media_type=EVENTS_TYPE, headers=_FRESH)
 
 
 @router.get("/runs/{name}/{file}.parquet", include_in_schema=False)
@@ -185,26 +255,49 @@ def _job(request: Request, job: Job, status: int = 200) -> Response:
 
 def _page(request: Request, job: Job) -> Response:
     lang = language_of(request)
-
-    def phrase(key: str, **fields: object) -> str:
-        return texts().phrase(key, lang, **fields)
-
-    title = phrase("job.title", job=job.id)
+    title = texts().phrase("job.title", lang, job=job.id)
     run = None if job.run is None else f"/{lang}/id/{job.run.removeprefix(ID)}"
-    body = render(
-        request, lang, "job.html", title, view_of(request),
-        crumbs=[Crumb(phrase("nav.home"), f"/{lang}/"), Crumb(title)], twins={JSON_TYPE: f"/jobs/{job.id}"},
-        job=job, run=run, is_resumable=job.state in RESUMABLE,
-        share=round(100 * job.done / job.total) if job.total else None,
+    # There is no script that could ask; a reader who wants to read in peace may stop it.
+    renews = not job.is_over and request.query_params.get("renew") != "0"
+    return _html(
+        request, "job.html", title, [Crumb(texts().phrase("nav.jobs", lang), f"/jobs?lang={lang}"), Crumb(title)],
+        {"Refresh": str(_REFRESH_SECONDS)} if renews else {}, job=job, run=run, is_resumable=job.state in RESUMABLE,
+        share=round(100 * job.done / job.total) if job.total else None, renews=renews,
         files=_files(job.run.rpartition("/")[2]) if job.run else {},
     )  # fmt: skip
-    headers: dict[str, str] = {"Content-Language": lang}
-    if not job.is_over:
-        headers["Refresh"] = str(_REFRESH_SECONDS)  # there is no script that could ask
-    return respond(request, body, "text/html; charset=utf-8", vary=("Accept", "Accept-Language"), headers=headers)
 
 
-async def _events(jobs: Jobs, name: str, seen: int) -> AsyncIterator[str]:
+def _list_page(request: Request, jobs: Sequence[Job]) -> Response:
+    lang = language_of(request)
+    title = texts().phrase("nav.jobs", lang)
+
+    def moment(stamp: str) -> str:
+        return f"{date_text(day_of(stamp), lang, clock=True)} UTC"
+
+    return _html(request, "jobs.html", title, [Crumb(title)], {}, jobs=jobs[:_SHOWN], total=len(jobs), moment=moment)
+
+
+def _html(
+    request: Request, template: str, title: str, crumbs: Sequence[Crumb], headers: Mapping[str, str], **values: Any
+) -> Response:
+    """Return a page at an address without a language: the switch asks for the other one by `?lang=`."""
+    lang, path = language_of(request), request.url.path
+    body = render(
+        request, lang, template, title, view_of(request),
+        crumbs=[Crumb(texts().phrase("nav.home", lang), f"/{lang}/"), *crumbs], twins={JSON_TYPE: path},
+        addresses={tag: f"{path}?lang={tag}" for tag in LANGUAGES}, section="jobs", **values,
+    )  # fmt: skip
+    fields = {"Content-Language": lang, **headers}
+    return respond(request, body, "text/html; charset=utf-8", vary=("Accept", "Accept-Language"), headers=fields)
+
+
+async def _events(jobs: Jobs, name: str, seen: int, followers: Followers) -> AsyncIterator[str]:
+    with followers:
+        async for event in _states(jobs, name, seen):
+            yield event
+
+
+async def _states(jobs: Jobs, name: str, seen: int) -> AsyncIterator[str]:
     silent = 0.0
     while True:
         job = await run_in_threadpool(jobs.get, name)

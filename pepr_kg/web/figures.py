@@ -40,6 +40,8 @@ _ANNOTATION: Final = re.compile(r"\{([^}]*)\}")
 _SIGNS: Final = (
     ("mm[Hg]", "mmHg"), ("[iU]", "IU"), ("[pH]", "pH"), ("[degF]", "°F"), ("Cel", "°C"), ("10*", "10^"), ("'", "′"),
 )  # fmt: skip
+_NOTHING: Final = 1e-290  # below, a power of ten of the same size has lost its digits
+_PER_WEEK: Final = re.compile(r"(?<=/)wk\b")  # which no sign of a unit stands for
 _MICRO: Final = re.compile(r"\bu(?=[A-Za-z])")
 _DECIMAL: Final = re.compile(r"(?<=\d)\.(?=\d)")
 _POWER: Final = re.compile(r"(?<=[A-Za-z°^ )0])\^?(-?\d+)(?![\d.])")
@@ -57,7 +59,7 @@ def significant(value: float, lang: str, digits: int = 4) -> str:
     """Return a number with so many significant digits, without zeros that say nothing; a dash for none."""
     if not math.isfinite(value):
         return "–"
-    if value == 0:
+    if abs(value) < _NOTHING:
         return "0"
     size = math.floor(math.log10(abs(value)))
     if size >= 9 or size < -4:
@@ -91,6 +93,7 @@ def unit_text(code: str, lang: str, *, plural: bool = False) -> str:
     for sign, plain in _SIGNS:
         text = text.replace(sign, plain)
     text = _ANNOTATION.sub(lambda match: match[1].replace("_", " "), text)
+    text = _PER_WEEK.sub(_TIMES[lang]["wk"], text)
     text = _MICRO.sub("µ", text)
     text = _POWER.sub(lambda match: match[1].translate(_SUPERSCRIPT), text)
     if _DECIMAL.search(text):
@@ -134,7 +137,7 @@ def date_text(day: float, lang: str, *, clock: bool = False) -> str:
 def number_ticks(low: float, high: float, most: int, lang: str) -> tuple[Tick, ...]:
     """Return at most `most` ticks between two numbers, in steps of 1, 2 or 5 times a power of ten."""
     span = high - low
-    if not (math.isfinite(span) and span > 0):
+    if not (math.isfinite(span) and span > _NOTHING):
         return (Tick(low, significant(low, lang)),) if math.isfinite(low) else ()
     power = 10.0 ** (math.floor(math.log10(span)) - 1)
     for step in (power * factor for factor in (1, 2, 5, 10, 20, 50, 100)):
@@ -201,7 +204,7 @@ def _tick_text(value: float, step: float, largest: float, lang: str) -> str:
 
 def _plain(value: float, decimals: int, lang: str) -> str:
     number = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN)
-    text = format_number(number + 0, lang)  # + 0: no minus before a zero
+    text = format_number(number + 0, lang).replace("-", "−")  # + 0: no minus before a zero
     point = "," if lang == "fr" else "."
     if decimals and point in text:
         text = text.rstrip("0").rstrip(point)

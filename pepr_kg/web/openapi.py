@@ -163,15 +163,27 @@ def _evaluations() -> dict[str, Any]:
             "description": "Events `progress`, then `end` · Événements `progress`, puis `end`",
             "content": {EVENTS_TYPE: {}},
         },
+        "503",
     )  # fmt: skip
     follow["responses"]["204"] = {"description": "The end was sent already · La fin a déjà été envoyée"}
     return {
         "/evaluate": {"post": ask},
-        "/jobs": {"get": _operation("Evaluations", "listJobs", "The jobs · Les tâches", (JSON_TYPE,))},
+        "/jobs": {"get": _operation(
+            "Evaluations", "listJobs", "The latest jobs · Les dernières tâches", (JSON_TYPE, "text/html"), "406"
+        )},
         "/jobs/{name}": {"get": show, "delete": delete},
         "/jobs/{name}/events": {"get": follow},
         "/jobs/{name}/cancel": {"post": cancel},
         "/jobs/{name}/resume": {"post": resume},
+        **{
+            f"/id/model/{{name}}.{suffix}": {"get": _named(_operation(
+                "Evaluations", f"{suffix}OfModel", summary, (media_type,), "404"
+            ))}
+            for suffix, media_type, summary in (
+                ("xml", "application/sbml+xml", "The SBML file of a model · Le fichier SBML d’un modèle"),
+                ("omex", "application/zip", "A COMBINE archive of a model · Une archive COMBINE d’un modèle"),
+            )
+        },
         **{
             f"/runs/{{name}}/{file}.parquet": {"get": _named(_operation(
                 "Evaluations", f"{file}OfRun", summary, (PARQUET_TYPE,), "404"

@@ -16,6 +16,7 @@ from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import BASE, GRAPH, ID, PEPR, expand
 from pepr_kg.web import answers, pages_models
 from pepr_kg.web.pages_entity import entity_page
+from pepr_kg.web.pages_evaluable import Trials
 from pepr_kg.web.pages_frame import STATIC, Crumb, Reader, Vocabularies, page_tag, render, texts
 from pepr_kg.web.pages_home import home_page, search_page
 from pepr_kg.web.pages_questions import question_page, questions_page, sparql_page
@@ -27,6 +28,7 @@ router: Final = APIRouter(include_in_schema=False)
 def register(app: FastAPI) -> None:
     """Add the pages and their style sheet to the application."""
     app.state.vocabularies = Vocabularies()
+    app.state.trials = Trials()
     app.router.routes[:0] = pages_models.files.routes  # before the route of everything that has an IRI under /id/
     app.add_api_route("/", root, methods=["GET"], include_in_schema=False)
     for lang in LANGUAGES:

@@ -54,6 +54,8 @@ _OF_TWINS: Final[Mapping[str, Callable[[Reader, str, Sequence[Crumb]], Response]
     _P + "Evaluation": run_page,
     _P + "Cohort": cohort_page,
 }
+# What shows figures of a run.
+_PREDICTED: Final = frozenset(_P + name for name in ("Prediction", "Estimate", "Trajectory", "Uncertainty"))
 # With one of these bases what a statement says is not taken over as a fact (the ontology's evidence module).
 _NOT_ADOPTED: Final = frozenset({"inferred", "candidate", "unverified", "silent", "mistaken", "variant"})
 _PLAIN_BASIS: Final = "stated"
@@ -138,6 +140,10 @@ class DisagreementShown:
 def entity_page(reader: Reader, iri: str) -> Response:
     """Return the page about an individual. Raises `NotFound`."""
     entity = node_at(iri)
+    kinds_here = reader.types(iri)
+    for kind, page in _OF_TWINS.items():  # before the facts are read: a run has as many as there are patients
+        if kind in kinds_here:
+            return page(reader, iri, _crumbs(reader, iri))
     rows = list(reader.select("entity-facts", entity=entity).iter_dicts())
     if not rows:
         raise NotFound(name=shrink(iri) or iri)
@@ -145,9 +151,6 @@ def entity_page(reader: Reader, iri: str) -> Response:
     for row in rows:
         facts[row["property"].value].append(row)
     types = {row["value"].value for row in facts.get(_RDF_TYPE, ())}
-    for kind, page in _OF_TWINS.items():
-        if kind in types:
-            return page(reader, iri, _crumbs(reader, iri))
     is_statement, is_scheme = _P + "Statement" in types, _SCHEME in types
     bound = {"statement": entity} if is_statement else {"entity": entity}
     statements = read_statements(reader, "statements", bound)
@@ -162,7 +165,7 @@ def entity_page(reader: Reader, iri: str) -> Response:
     also = [item for item in about if item.adopted and not item.number]
     label = reader.label(iri)
     other = reader.vocabulary.label(iri, "en" if reader.lang == "fr" else "fr")
-    kinds = [reader.show_iri(kind) for kind in reader.types(iri)]
+    kinds = [reader.show_iri(kind) for kind in kinds_here]
     values = {predicate: [row["value"] for row in found] for predicate, found in facts.items()}
     return reader.page(
         "entity.html",
@@ -176,6 +179,7 @@ def entity_page(reader: Reader, iri: str) -> Response:
         other_label=other.text if other.text != label.text and other.lang and label.lang else "",
         acronym=", ".join(node.value for node in values.get(_P + "acronym", ()) if node.value != label.text),
         kinds=kinds,
+        is_prediction=not _PREDICTED.isdisjoint(kinds_here),
         definition=[reader.show(node) for node in reader.readable(values.get(_DEFINITION, ()))],
         badges=[_status(reader, node, about) for node in values.get(_P + "hasDecisionStatus", ())],
         accent=accent(iri, values),

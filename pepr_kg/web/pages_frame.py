@@ -15,9 +15,11 @@ from urllib.parse import quote, urlencode
 from fastapi import Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pepr_kg.errors import UnknownPrefix
 from pepr_kg.language import LANGUAGES, Catalogue, Language, catalogue, format_amount, format_date, format_number
-from pepr_kg.namespaces import BASE, COHORT, GRAPH, ID, PEPR, PREFIXES, RUN, shrink
+from pepr_kg.namespaces import BASE, COHORT, GRAPH, ID, PEPR, PREFIXES, RUN, expand, shrink
 from pepr_kg.resources import read_query
+from pepr_kg.runs.request import end_of_today
 from pepr_kg.search import fold
 from pepr_kg.store import BlankNode, Literal, NamedNode, Table, Term, View
 from pepr_kg.vocabulary import Label, Vocabulary
@@ -37,6 +39,7 @@ _XSD: Final = PREFIXES["xsd"]
 _BUILT_IN: Final = tuple(PREFIXES[name] for name in ("rdf", "rdfs", "owl", "sh"))
 _DATES: Final = frozenset({_XSD + "date", _XSD + "gYearMonth", _XSD + "gYear"})
 _NAMES: Final = (PREFIXES["rdfs"] + "label", PREFIXES["dcterms"] + "identifier")
+_FEW: Final = 200  # things whose labels are looked up to sort them
 _NUMBERS: Final = frozenset(_XSD + name for name in ("integer", "decimal", "int", "long", "nonNegativeInteger"))
 
 
@@ -152,6 +155,22 @@ class Reader:
         quads = self.view.quads(NamedNode(iri), NamedNode(PREFIXES["rdf"] + "type"))
         return tuple(sorted({quad.object.value for quad in quads if isinstance(quad.object, NamedNode)}))
 
+    def locate(self, text: str) -> str | None:
+        """Return the IRI that a text is, in full or short, if the dataset says something of it."""
+        if known := self.vocabulary.locate(text):
+            return known
+        try:
+            node = NamedNode(expand(text.removeprefix("<").removesuffix(">")))
+        except (UnknownPrefix, ValueError):
+            return None
+        return node.value if node.value.startswith(ID) and next(self.view.quads(node), None) else None
+
+    def identified(self, text: str) -> list[str]:
+        """Return what has this identifier and is not in the vocabulary: patients, twins."""
+        found = self.view.quads(None, NamedNode(PREFIXES["dcterms"] + "identifier"), Literal(text))
+        things = {quad.subject.value for quad in found if isinstance(quad.subject, NamedNode)}
+        return sorted(iri for iri in things if self._apart(iri))[: self.page_size]
+
     def href(self, iri: str) -> str | None:
         """Return the address of the page about a thing, or None if there is none here."""
         return page_path(iri, self.lang, self.vocabulary, self.view)
@@ -223,8 +242,17 @@ class Reader:
         ]  # fmt: skip
 
     def by_label(self, iris: Iterable[str]) -> list[str]:
-        """Return IRIs in the order of their labels as people sort them, numbers in labels as numbers."""
-        return sorted(iris, key=lambda iri: (sort_key(self.label(iri).text), iri))
+        """Return IRIs in the order of their labels as people sort them, numbers in labels as numbers.
+
+        Of very many, those whose label would have to be looked up stand by the end of their IRI.
+        """
+        found = list(iris)
+        few = len(found) <= _FEW
+
+        def name(iri: str) -> str:
+            return self.label(iri).text if few or not self._apart(iri) else iri.rpartition("/")[2]
+
+        return sorted(found, key=lambda iri: (sort_key(name(iri)), iri))
 
     def with_query(self, **changes: object) -> str:
         """Return this page's address with some of its query changed; None takes a field away."""
@@ -244,11 +272,14 @@ class Reader:
         twins: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         status: int = 200,
+        keep: bool = True,
         **values: Any,
     ) -> Response:
-        """Return the page. `twins` are the addresses of its machine-readable forms, by media type."""
+        """Return the page. `twins` are the addresses of its machine-readable forms, by media type; `keep` says that
+        the page is the same until its tag changes.
+        """
         body = render(self.request, self.lang, template, title, self.view, crumbs=crumbs, twins=twins, **values)
-        etag = None if status != 200 else page_tag(self.request, self.lang)
+        etag = page_tag(self.request, self.lang) if keep and status == 200 else None
         links = {"Content-Language": self.lang, **(headers or {})}
         if twins:
             links["Link"] = ", ".join(f'<{address}>; rel="alternate"; type="{kind}"' for kind, address in twins.items())
@@ -258,8 +289,12 @@ class Reader:
 
 
 def page_tag(request: Request, lang: Language) -> str:
-    """Return the ETag of a page: it changes with the dataset, the program and the address."""
-    return answers.etag_of(request, request.url.path, str(request.url.query), lang)
+    """Return the ETag of a page: it changes with the dataset, the program and the address.
+
+    What can be evaluated for an individual also depends on the day.
+    """
+    today = str(end_of_today().date()) if "/id/" in request.url.path else ""
+    return answers.etag_of(request, request.url.path, str(request.url.query), lang, today)
 
 
 def render(
@@ -285,13 +320,14 @@ def render(
     return templates().get_template(template).render(
         t=phrase, lang=lang, title=title, crumbs=crumbs, twins=twins or {},
         languages=LANGUAGES, other="en" if lang == "fr" else "fr",
-        addresses={tag: f"/{tag}{bare}{tail}" for tag in LANGUAGES}, base=base,
-        section=bare.strip("/").partition("/")[0].partition("?")[0],
-        number=lambda value: format_number(value, lang), date=lambda value: format_date(value, lang),
+        base=base, number=lambda value: format_number(value, lang), date=lambda value: format_date(value, lang),
         foot={
             "version": view.version[:12], "made": view.manifest.made_at[:10], "triples": sum(view.counts().values())
         } if view else None,
-        **{"sought": "", **values},
+        **{
+            "sought": "", "addresses": {tag: f"/{tag}{bare}{tail}" for tag in LANGUAGES},
+            "section": bare.strip("/").partition("/")[0].partition("?")[0], **values,
+        },
     )  # fmt: skip
 
 

@@ -85,6 +85,7 @@ def home_page(reader: Reader) -> Response:
         statements=len(reader.vocabulary.instances(PEPR + "Statement")),
         disagreements=len(reader.vocabulary.instances(PEPR + "Disagreement")),
         examples=_EXAMPLES[reader.lang],
+        models=len(reader.vocabulary.instances(PEPR + "Model")),
         twin=next((reader.href(row["twin"].value) for row in reader.select("a-twin").iter_dicts()), None),
     )
 
@@ -93,7 +94,7 @@ def search_page(reader: Reader) -> Response:
     """Return what has the words sought in its names, by kind; a known IRI or short form goes to its page."""
     sought = reader.request.query_params.get("q", "").strip()[:200]
     only = reader.request.query_params.get("kind", "")
-    iri = reader.vocabulary.locate(sought) if ":" in sought else None
+    iri = reader.locate(sought) if ":" in sought else None
     if iri and (address := reader.href(iri)):
         return RedirectResponse(address, 303)
     found = _search(reader, sought, only) if sought else []
@@ -128,6 +129,8 @@ def _cards(reader: Reader, rows: Iterable[dict[str, Term]]) -> list[Card]:
 
 def _search(reader: Reader, sought: str, only: str) -> list[Found]:
     groups: dict[str, list[tuple[Shown, Hit | None, str]]] = defaultdict(list)
+    for iri in reader.identified(sought):  # of a cohort, whose names are not in the index
+        groups[next(iter(reader.types(iri)), "")].append((reader.show_iri(iri), None, shrink(iri) or iri))
     for hit in reader.vocabulary.index.find(sought):
         address = reader.href(hit.iri)
         if address is None:

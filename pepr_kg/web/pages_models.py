@@ -19,12 +19,13 @@ from pepr_kg.web.pages_sheets import (
     Sheet,
     dataset_folder,
     facts,
+    make_sheet,
     moment,
     plain,
     text,
     unit,
     values_of,
-)  # fmt: skip
+)
 
 files: Final = APIRouter(include_in_schema=False)
 
@@ -53,6 +54,8 @@ _CREDIBILITY: Final = (
 def model_page(reader: Reader, iri: str, crumbs: Sequence[Crumb]) -> Response:
     """Return the page about a model."""
     said = values_of(reader, iri)
+    for slow in said.get(PEPR + "hasSlowModel", ()):  # a coupled model counts in the time of its slow part
+        said[PEPR + "timeUnitCode"] = values_of(reader, slow.value).get(PEPR + "timeUnitCode", [])
     label, name = reader.label(iri).text, iri.removeprefix(f"{ID}model/")
     has_file = PEPR + "modelFile" in said
     return reader.page(
@@ -97,13 +100,17 @@ def _rules(reader: Reader, said: Mapping[str, Sequence[Term]]) -> list[Fact]:
             for key in ("lowerBound", "upperBound")
         ]
         reasons = [Shown(node.value) for node in of.get(PEPR + "reason", ())]
-        found.append(Fact(name, [Shown(f"{ends[0]} – {ends[1]}"), *reasons]))
+        span = ends[0] if ends[0] == ends[1] else f"{ends[0]} – {ends[1]}"
+        found.append(Fact(name, [Shown(span), *reasons]))
     return found
 
 
 def _elements(reader: Reader, iri: str) -> Sheet:
     rows: dict[str, dict[str, Term]] = {}
     concepts: dict[str, dict[str, None]] = {}
+    categories: dict[str, dict[str, None]] = {}
+    for row in reader.select("model-categories", model=NamedNode(iri)).iter_dicts():
+        categories.setdefault(text(row, "symbol"), {})[reader.label(text(row, "category")).text] = None
     for row in reader.select("model-elements", model=NamedNode(iri)).iter_dicts():
         rows.setdefault(text(row, "symbol"), row)
         if "quantity" in row:
@@ -115,13 +122,13 @@ def _elements(reader: Reader, iri: str) -> Sheet:
             Shown(reader.label(text(row, "role")).text if "role" in row else reader.phrase("model.parameter")),
             unit(reader, text(row, "unit")),
             plain(reader, text(row, "default")),
-            Shown(_bounds(reader, row)),
+            Shown(", ".join(categories.get(symbol, ())) or _bounds(reader, row)),
             next((reader.show_iri(name) for name in concepts.get(symbol, ())), Shown("–")),
         ]
         for symbol, row in rows.items()
     ]
-    headings = ("symbol", "name", "role", "unit", "default", "bounds", "quantity")
-    return _sheet(reader, "model.elements", headings, shown)
+    columns = ("symbol", "name", "role", "unit", "default", "bounds", "quantity")
+    return make_sheet(reader, "model.elements", columns, shown)
 
 
 def _bounds(reader: Reader, row: Mapping[str, Term]) -> str:
@@ -138,7 +145,7 @@ def _priors(reader: Reader, iri: str) -> Sheet:
          plain(reader, text(row, "mean")), plain(reader, text(row, "deviation"))]
         for row in reader.select("model-priors", model=NamedNode(iri)).iter_dicts()
     ]  # fmt: skip
-    return _sheet(reader, "model.priors", ("variable", "distribution", "mean", "deviation"), shown)
+    return make_sheet(reader, "model.priors", ("variable", "distribution", "mean", "deviation"), shown)
 
 
 def _runs(reader: Reader, iri: str) -> Sheet:
@@ -147,11 +154,7 @@ def _runs(reader: Reader, iri: str) -> Sheet:
          Shown(reader.label(text(row, "status")).text)]
         for row in reader.select("runs-with-model", model=NamedNode(iri)).iter_dicts()
     ]  # fmt: skip
-    return _sheet(reader, "model.runs", ("run", "date", "status"), shown)
-
-
-def _sheet(reader: Reader, name: str, headings: Sequence[str], rows: Sequence[Sequence[Shown]]) -> Sheet:
-    return Sheet(reader.phrase(name), tuple(reader.phrase(f"column.{key}") for key in headings), rows)
+    return make_sheet(reader, "model.runs", ("run", "date", "status"), shown)
 
 
 # ---- Downloads -------------------------------------------------------------------------------------------------------

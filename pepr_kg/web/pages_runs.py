@@ -5,11 +5,25 @@ from typing import Final
 
 from fastapi import Response
 
-from pepr_kg.namespaces import ID
-from pepr_kg.runs.reading import Aside, RunFacts, outcome_counts, outcomes, read_run
-from pepr_kg.store import NamedNode
+from pepr_kg.namespaces import ID, PEPR
+from pepr_kg.runs.reading import RunFacts, outcome_counts, read_run
+from pepr_kg.store import Literal, NamedNode
+from pepr_kg.web.figures import days_in
 from pepr_kg.web.pages_frame import Crumb, Reader, Shown, twin_addresses
-from pepr_kg.web.pages_sheets import Fact, Sheet, dataset_folder, figure, moment, plain, text, unit
+from pepr_kg.web.pages_sheets import (
+    Fact,
+    Sheet,
+    dataset_folder,
+    figure,
+    interval,
+    make_sheet,
+    moment,
+    plain,
+    result,
+    text,
+    unit,
+    values_of,
+)
 
 _ROWS: Final = 20  # of a table before it says how many more there are
 _STATES: Final = {"superseded": "run.status.superseded", "withdrawn": "run.status.withdrawn"}
@@ -79,38 +93,38 @@ def _sheets(reader: Reader, facts: RunFacts) -> list[Sheet]:
     node = NamedNode(facts.iri)
     return [
         _predictions(reader, node),
-        _aside(reader, outcomes(reader.view, facts.iri)),
         _counts(reader, facts),
-        _observations(reader, node),
+        _aside(reader, node),
+        _observations(reader, node, facts.model),
         _conversions(reader, node),
     ]
 
 
 def _predictions(reader: Reader, node: NamedNode) -> Sheet:
-    rows = list(reader.select("predictions", evaluation=node).iter_dicts())
-    headings = ("patient", "variable", "scenario", "value", "interval", "for")
+    rows = list(reader.select("run-predictions", evaluation=node).iter_dicts())
+    names = ("patient", "variable", "scenario", "value", "interval", "for")
     shown = [
         [
             reader.show_iri(text(row, "entity")),
             reader.show_iri(text(row, "variable")),
             Shown(reader.label(text(row, "scenario")).text),
             figure(reader, text(row, "value"), text(row, "unit")),
-            Shown(f"{plain(reader, text(row, 'lower')).text} – {plain(reader, text(row, 'upper')).text}"
-                  if "lower" in row else "–"),
-            moment(reader, text(row, "for")),
+            interval(reader, row),
+            moment(reader, text(row, "for"), clock=(days_in(text(row, "timeUnit")) or 0.0) < 1.0),
         ]
         for row in rows[:_ROWS]
     ]  # fmt: skip
-    return _sheet(reader, "run.predictions", headings, shown, more=len(rows) > _ROWS)
+    return make_sheet(reader, "run.predictions", names, shown, _more(reader, rows))
 
 
-def _aside(reader: Reader, found: tuple[Aside, ...]) -> Sheet:
+def _aside(reader: Reader, node: NamedNode) -> Sheet:
+    rows = list(reader.select("run-aside", evaluation=node, lang=Literal(reader.lang)).iter_dicts())
     shown = [
-        [reader.show_iri(item.entity), Shown(reader.label(f"{ID}outcome-status/{item.outcome}").text),
-         Shown(item.reasons.get(reader.lang, ""))]
-        for item in found[:_ROWS]
+        [reader.show_iri(text(row, "entity")), Shown(reader.label(text(row, "status")).text),
+         Shown(text(row, "reason"))]
+        for row in rows[:_ROWS]
     ]  # fmt: skip
-    return _sheet(reader, "run.aside", ("patient", "outcome", "reason"), shown, more=len(found) > _ROWS)
+    return make_sheet(reader, "run.aside", ("patient", "outcome", "reason"), shown, _more(reader, rows))
 
 
 def _counts(reader: Reader, facts: RunFacts) -> Sheet:
@@ -118,23 +132,23 @@ def _counts(reader: Reader, facts: RunFacts) -> Sheet:
     shown = [
         [Shown(reader.label(f"{ID}outcome-status/{name}").text), plain(reader, count)] for name, count in counts.items()
     ]
-    return _sheet(reader, "run.outcomes", ("outcome", "count"), shown)
+    return make_sheet(reader, "run.outcomes", ("outcome", "count"), shown)
 
 
-def _observations(reader: Reader, node: NamedNode) -> Sheet:
+def _observations(reader: Reader, node: NamedNode, model: str) -> Sheet:
     rows = list(reader.select("run-observations", evaluation=node).iter_dicts())
-    total = next(
-        (text(row, "count") for row in reader.select("run-observation-count", evaluation=node).iter_dicts()), "0"
-    )
+    used = sum(int(text(row, "count")) for row in reader.select("run-used-count", evaluation=node).iter_dicts())
+    parts = values_of(reader, model)
+    models = 1 + len(parts.get(f"{PEPR}hasFastModel", ())) + len(parts.get(f"{PEPR}hasSlowModel", ()))
     shown = [
         [reader.show_iri(text(row, "observation")), reader.show_iri(text(row, "entity")),
-         figure(reader, text(row, "value"), text(row, "unit")), moment(reader, text(row, "time"))]
+         reader.show_iri(text(row, "concept")) if "concept" in row else Shown("–"), result(reader, row),
+         moment(reader, text(row, "time"))]
         for row in rows
     ]  # fmt: skip
-    note = reader.phrase("run.observations.note", number=plain(reader, total).text)
-    return Sheet(
-        reader.phrase("run.observations"), _headings(reader, ("observation", "patient", "value", "date")), shown, note
-    )
+    note = reader.phrase("run.observations.note", number=plain(reader, used - models).text)
+    columns = ("observation", "patient", "quantity", "value", "date")
+    return make_sheet(reader, "run.observations", columns, shown, note)
 
 
 def _conversions(reader: Reader, node: NamedNode) -> Sheet:
@@ -143,15 +157,10 @@ def _conversions(reader: Reader, node: NamedNode) -> Sheet:
          plain(reader, text(row, "factor")), plain(reader, text(row, "offset")), plain(reader, text(row, "count"))]
         for row in reader.select("run-conversions", evaluation=node).iter_dicts()
     ]  # fmt: skip
-    return _sheet(reader, "run.conversions", ("variable", "unit.from", "unit.to", "factor", "offset", "count"), shown)
+    columns = ("variable", "unit.from", "unit.to", "factor", "offset", "count")
+    return make_sheet(reader, "run.conversions", columns, shown)
 
 
-def _headings(reader: Reader, names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(reader.phrase(f"column.{name}") for name in names)
-
-
-def _sheet(
-    reader: Reader, name: str, headings: Sequence[str], rows: Sequence[Sequence[Shown]], *, more: bool = False
-) -> Sheet:
-    note = reader.phrase("sheet.first", number=len(rows)) if more else ""
-    return Sheet(reader.phrase(name), _headings(reader, headings), rows, note)
+def _more(reader: Reader, rows: Sequence[object]) -> str:
+    """Return the sentence that says that there are more rows than the page shows; nothing where there are not."""
+    return reader.phrase("sheet.first", number=_ROWS) if len(rows) > _ROWS else ""

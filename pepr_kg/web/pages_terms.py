@@ -232,11 +232,21 @@ def _instances(reader: Reader, term: Term) -> tuple[list[Shown], dict[str, objec
     if term.kind != "class":
         return [], {}
     ordered = reader.by_label(reader.vocabulary.instances(term.iri))
+    if not ordered and term.own:
+        return _instances_apart(reader, term)
     page, pages = page_of(reader, len(ordered))
     start = (page - 1) * reader.page_size
     shown = [reader.show_iri(iri) for iri in ordered[start : start + reader.page_size]]
     return shown, {"page": page, "pages": pages, "first": start + 1, "last": start + len(shown), "listed": len(ordered),
                    "total": len(ordered), **page_links(reader, page, pages)}  # fmt: skip
+
+
+def _instances_apart(reader: Reader, term: Term) -> tuple[list[Shown], dict[str, object]]:
+    """Return a few of the patients, observations or predictions, which no list of names holds."""
+    node = NamedNode(term.iri)
+    things = [row["thing"] for row in reader.select("class-samples", **{"class": node}).iter_dicts()]
+    counts = [int(row["count"].value) for row in reader.select("class-apart", **{"class": node}).iter_dicts() if things]
+    return [reader.show(thing) for thing in things], {"pages": 1, "total": counts[0] if counts else 0}
 
 
 def _samples(reader: Reader, term: Term, node: NamedNode) -> list[tuple[Shown, Shown]]:

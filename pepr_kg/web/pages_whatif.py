@@ -2,29 +2,36 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from markupsafe import Markup
 
 from pepr_kg.errors import PeprError
-from pepr_kg.models.registry import Registered
+from pepr_kg.models.registry import Coupled, Registered
 from pepr_kg.namespaces import ID
-from pepr_kg.runs.evaluation import Preview, Request, preview
+from pepr_kg.runs.evaluation import Preview, Request
 from pepr_kg.web.figures import unit_text
+from pepr_kg.web.pages_courses import draw_course, moves
+from pepr_kg.web.pages_evaluable import compute, trials_of
 from pepr_kg.web.pages_frame import Reader, Shown
-from pepr_kg.web.pages_sheets import Sheet, dataset_folder, figure
-from pepr_kg.web.pictures import Axis, Chart, Series, draw
+from pepr_kg.web.pages_observed import Clock, Observed, measured_of
+from pepr_kg.web.pages_sheets import Sheet, figure, headings
+from pepr_kg.web.pictures import Series
 
 SAMPLES: Final = 200  # at most, for one patient on a page
 _FURTHER: Final = 20  # times the usual horizon of a model
+_FURTHER_COUPLED: Final = 2  # of a coupled one, which takes seconds
 _POINTS: Final = 41
-_CHARTS: Final = 3
+_CHARTS: Final = 4
+_BUSY: Final = "trial.busy"
 _SIGNS: Final = {"set": "=", "scale": "*", "add": "+"}
 _FIELDS: Final = ("symbol", "operation", "value", "horizon", "samples")
 _NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
+
+Known = Registered | Coupled
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,12 @@ class Tried:
     field: str = ""
     sheet: Sheet | None = None
     charts: tuple[tuple[str, Markup], ...] = ()
+    busy: bool = False
+
+    @property
+    def measured(self) -> bool:
+        """Return whether a picture shows what was measured."""
+        return any("<circle" in chart for _, chart in self.charts)
 
 
 class _Refused(Exception):
@@ -47,46 +60,74 @@ class _Refused(Exception):
         self.field, self.key, self.values = field, key, values
 
 
-def try_change(reader: Reader, patient: str, models: Sequence[Registered]) -> Tried:
-    """Return the form, and the two predictions or the sentence that says why there are none if it was sent."""
+def try_change(reader: Reader, patient: str, models: Sequence[Known] | None, observed: Mapping[str, Observed]) -> Tried:
+    """Return the form, and the two predictions or the sentence that says why there are none if it was sent.
+
+    `models` are those that can be evaluated for the patient; None where too many others compute, so that nobody knows.
+    What was observed of an output stands in its picture, and such pictures come first.
+    """
     query = reader.request.query_params
     asked = {name: query.get(name, "")[:100].strip() for name in (*_FIELDS, "model")}
-    choices = [(reader.label(model.iri).text, _changeable(reader, model)) for model in models]
+    choices = [group for model in models or () for group in _changeable(reader, model)]
     blank = Tried(choices, asked | {"operation": asked["operation"] or "set", "samples": asked["samples"] or "1"})
     if not asked["symbol"] and not asked["value"]:
         return blank
     try:
+        if models is None:
+            raise _Refused("", _BUSY)
         model, request = _request(asked, patient, {item.name: item for item in models})
-        found = preview(reader.view, dataset_folder(reader.request), request)
+        with trials_of(reader).place() as free:
+            if not free:
+                raise _Refused("", _BUSY)
+            found = compute(reader, request)
     except _Refused as refused:
-        return _with_problem(blank, reader.phrase(refused.key, **refused.values), refused.field)
+        problem = reader.phrase(refused.key, **refused.values)
+        return replace(blank, problem=problem, field=refused.field, busy=refused.key == _BUSY)
     except PeprError as error:
-        return _with_problem(blank, error.message(reader.lang), "value")
+        return replace(blank, problem=error.message(reader.lang), field="value")
     if found.aside or not found.patients:
         reasons = " ".join(item.reasons.get(reader.lang, "") for item in found.aside)
-        return _with_problem(blank, reasons or reader.phrase("whatif.nobody"), "value")
-    return Tried(choices, blank.asked, "", "", _sheet(reader, model, found), tuple(_charts(reader, model, found)))
+        return replace(blank, problem=reasons or reader.phrase("whatif.nobody"), field="value")
+    main = _main(model)
+    at = figure(reader, float(found.times[0, -1]), found.time_unit).text
+    caption = reader.phrase("whatif.at", time=at, model=reader.label(model.iri).text)
+    return replace(
+        blank, sheet=_sheet(reader, main, found, caption), charts=tuple(_charts(reader, main, found, observed))
+    )
 
 
-def _with_problem(blank: Tried, sentence: str, field: str) -> Tried:
-    return Tried(blank.choices, blank.asked, sentence, field)
+def _main(model: Known) -> Registered:
+    """Return the model whose variables are predicted: of a coupled one the slow part."""
+    return model.slow if isinstance(model, Coupled) else model
 
 
-def _changeable(reader: Reader, model: Registered) -> list[tuple[str, str]]:
-    """Return what may be changed: what bindings give, and the parameters; by name."""
-    bound = dict.fromkeys(item.symbol for item in model.bindings)
-    constant = [symbol for symbol, iri in model.elements.items() if iri.startswith(f"{ID}parameter/")]
-    units = {item.symbol: item.unit for item in model.model.variables}
-    found = []
-    for symbol in (*bound, *(name for name in sorted(constant) if name not in bound)):
-        if symbol in model.elements:
-            unit = unit_text(units.get(symbol) or "", reader.lang)
-            name = reader.label(model.elements[symbol]).text
-            found.append((f"{model.name}.{symbol}", f"{name} ({unit})" if unit else name))
-    return found
+def _parts(model: Known) -> list[tuple[str, Registered, frozenset[str]]]:
+    """Return the models that it is made of: what stands before a symbol in a scenario, the model, and the symbols that
+    the other part hands to it, which nobody else can change.
+    """
+    if isinstance(model, Registered):
+        return [("", model, frozenset())]
+    handed = {side: frozenset(link.target for link in model.links if link.source != side) for side in ("slow", "fast")}
+    return [("slow.", model.slow, handed["slow"]), ("fast.", model.fast, handed["fast"])]
 
 
-def _request(asked: Mapping[str, str], patient: str, models: Mapping[str, Registered]) -> tuple[Registered, Request]:
+def _changeable(reader: Reader, model: Known) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yield for each part of a model its name and what may be changed: what bindings give, and the parameters."""
+    for prefix, part, handed in _parts(model):
+        bound = dict.fromkeys(item.symbol for item in part.bindings)
+        constant = [symbol for symbol, iri in part.elements.items() if iri.startswith(f"{ID}parameter/")]
+        units = {item.symbol: item.unit for item in part.model.variables}
+        found = []
+        for symbol in (*bound, *(name for name in sorted(constant) if name not in bound)):
+            if symbol in part.elements and symbol not in handed:
+                unit = unit_text(units.get(symbol) or "", reader.lang)
+                name = reader.label(part.elements[symbol]).text
+                found.append((f"{model.name}.{prefix}{symbol}", f"{name} ({unit})" if unit else name))
+        own = reader.label(model.iri).text
+        yield f"{own} – {reader.label(part.iri).text}" if prefix else own, found
+
+
+def _request(asked: Mapping[str, str], patient: str, models: Mapping[str, Known]) -> tuple[Known, Request]:
     name, _, symbol = asked["symbol"].partition(".")
     if asked["model"]:
         name, symbol = asked["model"], asked["symbol"].removeprefix(asked["model"] + ".")
@@ -95,12 +136,14 @@ def _request(asked: Mapping[str, str], patient: str, models: Mapping[str, Regist
     model, sign = models[name], _SIGNS.get(asked["operation"] or "set")
     if sign is None:
         raise _Refused("operation", "whatif.no.operation", operation=asked["operation"])
-    if symbol not in model.elements:
+    known = {prefix + item for prefix, part, handed in _parts(model) for item in part.elements if item not in handed}
+    if symbol not in known:
         raise _Refused("symbol", "whatif.no.symbol", symbol=symbol or "–")
     value = _number("value", asked["value"])
     horizon = _number("horizon", asked["horizon"]) if asked["horizon"] else None
-    if horizon is not None and (horizon <= 0 or (model.horizon and horizon > _FURTHER * model.horizon)):
-        raise _Refused("horizon", "whatif.horizon", most=f"{_FURTHER * (model.horizon or 0):g}")
+    most = (_FURTHER_COUPLED if isinstance(model, Coupled) else _FURTHER) * (model.horizon or math.inf)
+    if horizon is not None and not 0 < horizon <= most:
+        raise _Refused("horizon", "whatif.horizon", most=f"{most:g}")
     samples = _number("samples", asked["samples"] or "1")
     if samples != int(samples) or not 1 <= samples <= SAMPLES:
         raise _Refused("samples", "whatif.samples", most=SAMPLES)
@@ -125,7 +168,7 @@ def _number(field: str, written: str) -> float:
     return value
 
 
-def _sheet(reader: Reader, model: Registered, found: Preview) -> Sheet:
+def _sheet(reader: Reader, model: Registered, found: Preview, caption: str) -> Sheet:
     """Return the figures at the last time: baseline, changed, difference."""
     rows = []
     for output, unit in zip(found.outputs, found.units, strict=True):
@@ -137,8 +180,7 @@ def _sheet(reader: Reader, model: Registered, found: Preview) -> Sheet:
     if len(found.statistics) == 1:
         rows = [[row[0], row[1], row[3], row[5]] for row in rows]
         names = ("variable", "baseline", "changed", "difference")
-    caption = reader.phrase("whatif.at", time=figure(reader, float(found.times[0, -1]), found.time_unit).text)
-    return Sheet(caption, tuple(reader.phrase(f"column.{name}") for name in names), rows)
+    return Sheet(caption, headings(reader, names), rows)
 
 
 def _interval(reader: Reader, found: Preview, output: str, scenario: int, shown: Shown) -> Shown:
@@ -152,35 +194,30 @@ def _name(reader: Reader, model: Registered, output: str) -> Shown:
     return reader.show_iri(model.elements[output]) if output in model.elements else Shown(output)
 
 
-def _charts(reader: Reader, model: Registered, found: Preview) -> list[tuple[str, Markup]]:
-    """Return the pictures of what changes over time."""
-    charts: list[tuple[str, Markup]] = []
+def _charts(
+    reader: Reader, model: Registered, found: Preview, observed: Mapping[str, Observed]
+) -> list[tuple[str, Markup]]:
+    """Return the pictures of what changes over time, those first of which something was measured."""
+    begins = float((found.prepared.begins[0] - np.datetime64(0, "D")) / np.timedelta64(1, "D"))
+    clock = Clock(found.times[0], found.time_unit, begins)
+    points = {
+        output: measured_of(reader, model.quantities.get(output, ()), unit, observed, clock)
+        for output, unit in zip(found.outputs, found.units, strict=True)
+    }
+    moving = [output for output in found.outputs if moves(found.values(output)[0])]
+    known = [output for output in moving if not set(model.quantities.get(output, ())).isdisjoint(observed)]
+    ordered = sorted(moving, key=lambda output: (points[output] is None, output not in known))
+    return [_chart(reader, model, found, output, points[output]) for output in ordered[:_CHARTS]]
+
+
+def _chart(reader: Reader, model: Registered, found: Preview, output: str, points: Series | None) -> tuple[str, Markup]:
+    values, unit = found.values(output)[0], found.units[found.outputs.index(output)]
+    several = len(found.statistics) > 1
+    low, high = (found.values(output, found.statistics[at])[0] for at in (1, -1)) if several else (None, None)
     names = (reader.phrase("column.baseline"), reader.phrase("column.changed"))
-    for output, unit in zip(found.outputs, found.units, strict=True):
-        lines = found.values(output)[0]
-        fine = lines[np.isfinite(lines)]
-        moves = any(
-            len(line) > 1 and np.ptp(line) > 1e-9 * np.abs(line).max()
-            for line in (row[np.isfinite(row)] for row in lines)
-        )
-        if not len(fine) or not moves or len(charts) == _CHARTS:
-            continue
-        several = len(found.statistics) > 1
-        low, high = (found.values(output, found.statistics[at])[0] for at in (1, -1)) if several else (None, None)
-        series = tuple(
-            Series(
-                name, found.times[0], lines[at], None if low is None else low[at], None if high is None else high[at]
-            )
-            for at, name in enumerate(names)
-        )
-        sentences = [
-            reader.phrase("picture.course", name=item.name, first=figure(reader, item.values[0], unit).text,
-                          last=figure(reader, item.values[-1], unit).text)
-            for item in series
-        ]  # fmt: skip
-        axis = Axis(unit_text(found.time_unit, reader.lang, plural=True))
-        chart = Chart(
-            _name(reader, model, output).text, " ".join(sentences), series, axis, unit_text(unit, reader.lang)
-        )
-        charts.append((chart.title, draw(chart, reader.lang)))
-    return charts
+    lines = [
+        Series(name, found.times[0], values[at], None if low is None else low[at], None if high is None else high[at])
+        for at, name in enumerate(names)
+    ]
+    title = _name(reader, model, output).text
+    return title, draw_course(reader, title, lines, points, time_unit=found.time_unit, unit=unit)

@@ -24,6 +24,7 @@ Array = npt.NDArray[np.float64]
 _WIDTH: Final = 420
 _HEIGHT: Final = 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 22, 34
+_ROOM: Final = 3.2  # that half a letter of a tick takes
 _TONES: Final = 4  # kinds of line that the style sheet tells apart
 
 
@@ -120,7 +121,9 @@ def _axes(chart: Chart, frame: _Frame, lang: str) -> Iterator[str]:
     for tick in ticks:
         place = float(frame.across(np.array(tick.at)))
         yield f'<line class="mark" x1="{place:.1f}" x2="{place:.1f}" y1="{base}" y2="{base + 4}"/>'
-        yield f'<text class="tick" x="{place:.1f}" y="{base + 16}" text-anchor="middle">{escape(tick.text)}</text>'
+        anchor = "end" if place > right - _ROOM * len(tick.text) else "middle"
+        end = f"{right + _RIGHT - 2:.1f}" if anchor == "end" else f"{place:.1f}"
+        yield f'<text class="tick" x="{end}" y="{base + 16}" text-anchor="{anchor}">{escape(tick.text)}</text>'
     yield f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{base}" y2="{base}"/>'
     if chart.unit:
         yield f'<text class="unit" x="4" y="12">{escape(chart.unit)}</text>'

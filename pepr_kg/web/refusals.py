@@ -1,4 +1,4 @@
-"""What the server refuses because of where a request comes from."""
+"""What the server refuses because of where a request comes from, or because too many ask at once."""
 
 from pepr_kg.errors import RequestError
 
@@ -13,4 +13,15 @@ class CrossSite(RequestError):
         "from a page of this server, or from a program.",
         "fr": "Cette adresse agit sur le serveur, et les pages d’autres sites ({origin}) ne peuvent pas s’en servir. "
         "Passez par une page de ce serveur ou par un programme.",
+    }
+
+
+class TooManyFollowers(RequestError):
+    """As many connections follow jobs as may. Field: limit."""
+
+    code, http_status = "too-many-followers", 503
+    titles = {"en": "Too many connections", "fr": "Trop de connexions"}
+    sentences = {
+        "en": "{limit} connections follow evaluations already. Ask for the state at /jobs/ID now and then instead.",
+        "fr": "{limit} connexions suivent déjà des évaluations. Demandez plutôt l’état de temps en temps à /jobs/ID.",
     }

@@ -69,13 +69,13 @@ def applied(sbml: bytes, changes: Element | None) -> str:
 
 
 def run(path: Path) -> Mapping[str, np.ndarray]:
-    """Return what libroadrunner gives for an archive: its time course, its changes, its outputs by label."""
+    """Return what libroadrunner gives for an archive: its time course or step, its changes, its outputs by label."""
     archive = zipfile.ZipFile(path)
     sedml = ElementTree.fromstring(archive.read("simulation.sedml"))
     model = sedml.find(f"{SEDML}listOfModels/{SEDML}model")
-    course = sedml.find(f".//{SEDML}uniformTimeCourse")
+    course, step = sedml.find(f".//{SEDML}uniformTimeCourse"), sedml.find(f".//{SEDML}oneStep")
     assert model is not None
-    assert course is not None
+    assert (course is None) != (step is None)
     sbml = applied(archive.read(model.get("source", "")), model.find(f"{SEDML}listOfChanges"))
     runner = roadrunner.RoadRunner(sbml)
     runner.integrator.setValue("relative_tolerance", 1e-10)
@@ -86,6 +86,10 @@ def run(path: Path) -> Mapping[str, np.ndarray]:
         assert variable is not None
         labels.append("time" if variable.get("symbol") else item.get("name", ""))
         selections.append("time" if variable.get("symbol") else _selection(variable.get("target", ""), sbml))
+    if course is None:
+        assert step is not None
+        runner.oneStep(0.0, float(step.get("step", "")))
+        return {label: np.array([runner.getValue(name)]) for label, name in zip(labels, selections, strict=True)}
     runner.timeCourseSelections = selections
     table = runner.simulate(
         float(course.get("outputStartTime", "")), float(course.get("outputEndTime", "")),
@@ -113,6 +117,11 @@ def compare(registered: Registered, path: Path, scenario: Scenario) -> None:
         assert ours == pytest.approx(table[symbol], rel=1e-5, abs=1e-5 * np.max(np.abs(ours))), symbol
 
 
+def _given(**values: float) -> Scenario:
+    """Return what a patient gives to a score, as a scenario."""
+    return sum((Scenario.set(symbol, value) for symbol, value in values.items()), Scenario.base())
+
+
 RUNS = [
     ("pk2-oral", Scenario.base(), None),
     ("pk2-oral", Scenario.scale("CL", 0.5) + Scenario.set("tau_h", 12.0), None),
@@ -123,6 +132,13 @@ RUNS = [
     ("hodgkin-huxley", Scenario.set("V", -60.0) + Scenario.set("I_uA_per_cm2", 0.0, at=10.0), 30.0),
     ("lv-windkessel", Scenario.base(), 3.0),
     ("lv-windkessel", Scenario.scale("Emax", 0.5) + Scenario.add("Vv", 100.0, at=1.5), 3.0),
+    ("ckd-epi-2021", _given(scr_mg_dL=1.2, age_a=50.0, sex=1.0), None),
+    ("ckd-epi-2021", _given(scr_mg_dL=1.2, age_a=50.0, sex=0.0) + Scenario.scale("scr_mg_dL", 1.5), 2.0),
+    (
+        "cha2ds2-vasc",
+        _given(age_a=70.0, sex=1.0, chf=0.0, hypertension=1.0, diabetes=0.0, stroke_tia_te=0.0, vascular=1.0),
+        None,
+    ),
 ]
 
 
@@ -151,6 +167,25 @@ def test_every_scenario_of_the_graph_can_be_exported_and_is_read_without_a_compl
             assert not said, (name, plan.name, said)
             assert document.getNumModels() == document.getNumTasks() == document.getNumOutputs() == 1
             assert document.getNumDataGenerators() == len(registered.model.outputs) + 1
+
+
+def test_a_formula_is_one_step_to_a_horizon_that_may_be_zero(seen: View, made: Dataset, tmp_path: Path) -> None:
+    formula, path = found(seen, "ckd-epi-2021", made.path), tmp_path / "x.omex"
+    assert formula.horizon == 0.0
+
+    def simulation(horizon: float | None, scenario: Scenario) -> dict[str, str]:
+        export_archive(formula, path, horizon=horizon, scenario=scenario, points=11)
+        sedml = ElementTree.fromstring(zipfile.ZipFile(path).read("simulation.sedml"))
+        (course,) = sedml.findall(f"{SEDML}listOfSimulations/*")
+        return {"kind": course.tag.removeprefix(SEDML), **course.attrib}
+
+    nothing = Scenario.base()
+    assert simulation(None, nothing) == {"kind": "oneStep", "id": "course", "step": "0.0"}
+    assert simulation(2.0, nothing) == {"kind": "oneStep", "id": "course", "step": "2.0"}
+    later = Scenario.set("scr_mg_dL", 2.0, at=1.0)
+    assert simulation(2.0, later)["numberOfSteps"] == "10", "what changes at a time takes a time course"
+    with pytest.raises(ModelNotExported, match="horizon"):
+        export_archive(formula, path, scenario=later)
 
 
 def test_libcombine_opens_it_and_lists_four_kinds(seen: View, made: Dataset, tmp_path: Path) -> None:
@@ -228,7 +263,7 @@ def test_what_cannot_be_exported_is_a_sentence(seen: View, own: Dataset, made: D
     pk = found(seen, "pk2-oral", made.path)
     with pytest.raises(ModelNotExported, match="lv-windkessel"):
         export_archive(find_model(seen, "heart-over-years", made.path), path)
-    for horizon, points in ((0.0, 11), (float("nan"), 11), (12.0, 1)):
+    for horizon, points in ((0.0, 11), (0.0, 1), (float("nan"), 11), (12.0, 1)):
         with pytest.raises(ModelNotExported, match="horizon"):
             export_archive(pk, path, horizon=horizon, points=points)
     with pytest.raises(BadScenario):

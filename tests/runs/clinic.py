@@ -4,9 +4,10 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pepr_kg.namespaces import expand
+from pepr_kg.cohorts.published import published_cohort
+from pepr_kg.namespaces import COHORT, expand
 from pepr_kg.runs.request import Request
-from pepr_kg.store import Dataset
+from pepr_kg.store import Dataset, NamedNode
 from tests.runs.graphs import COHORT_TEST, add_turtle, given, observed, patient, with_models
 
 AS_OF = datetime(2026, 3, 15, tzinfo=UTC)
@@ -66,3 +67,10 @@ def drug(**changes: object) -> Request:
 def iri(name: str) -> str:
     """Return the IRI of a patient."""
     return expand(f"patient:{name}")
+
+
+def published(dataset: Dataset, name: str) -> None:
+    """Put the subjects of a published study into a dataset, unvalidated: it holds too little of the ontology."""
+    with dataset.change(who="test", source="test") as change:
+        change.bulk(published_cohort(name).document, NamedNode(COHORT + name))
+        change.commit()

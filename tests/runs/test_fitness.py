@@ -1,5 +1,6 @@
 """Fit for a twin: which inputs of which models a described dataset has, and whether it may be used for them."""
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pepr_kg.runs.fitness import Cover, Fitness, assess_dataset
 from pepr_kg.runs.permission import DPV, DUO, Answer, Condition, Use, judge
 from pepr_kg.store import Dataset, NamedNode
 from pepr_kg.twin.errors import UnknownModel
+from tests.runs.clinic import published
 from tests.runs.graphs import add_turtle, with_models
 
 GRANT = "access-condition:grant a pepr:AccessCondition, pepr:Permission ; pepr:useCondition obo:DUO_0000042 .\n"
@@ -130,11 +132,43 @@ def test_a_disease_permits_the_models_that_are_about_it_or_about_a_kind_of_it(as
     assert not {"disease-course", "theophylline"} & allowed
 
 
-def test_nothing_that_permits_is_a_refusal(assess: Assess) -> None:
+def test_what_is_not_stated_is_told_from_what_is_not_permitted_and_neither_is_fit(assess: Assess) -> None:
     assess("dataset:bare a pepr:Dataset .\n")
-    (fitness,) = assess_dataset(assess.dataset.view(), "dataset:bare", ["score2"])
+    (fitness,) = assess_dataset(assess.dataset.view(), "bare", ["score2"])
+    assert fitness.permission is Answer.UNSTATED
+    assert "does not state what it may be used for" in fitness.rules[0].sentence["en"]
+    assert "ne dit pas à quels usages" in fitness.rules[0].sentence["fr"]
+    care = "access-condition:care a pepr:Permission ; pepr:useCondition obo:DUO_0000043 .\n"
+    assess(care + "dataset:care a pepr:Dataset ; pepr:hasAccessCondition access-condition:care .\n")
+    (fitness,) = assess_dataset(assess.dataset.view(), "dataset:care", ["score2"])
     assert fitness.permission is Answer.NO
-    assert "what is not permitted is refused" in fitness.rules[0].sentence["en"]
+    assert "what is not permitted is refused" in fitness.rules[-1].sentence["en"]
+    closed = "dataset:closed a pepr:Dataset ; pepr:hasAccessLevel access-level:closed .\n"
+    (fitness,) = assess_dataset(add_turtle(assess.dataset, closed), "dataset:closed", ["score2"])
+    assert fitness.permission is Answer.NO, "a closed dataset says so"
+    assert not fitness.fits
+
+
+@pytest.mark.parametrize("name", ["theophylline", "warfarin"])
+def test_the_published_cohorts_say_on_what_basis_they_are_used(assess: Assess, name: str) -> None:
+    """No source gives a licence for its figures: a person judges, and is told why."""
+    published(assess.dataset, name)
+    (fitness,) = assess_dataset(assess.dataset.view(), name, [{"warfarin": "warfarin-pkpd"}.get(name, name)])
+    assert fitness.permission is Answer.ASK
+    assert fitness.complete
+    assert fitness.fits
+    said = [rule.sentence["en"] for rule in fitness.rules]
+    assert any("no licence for the figures" in text or "a licence for the figures" in text for text in said)
+    assert any("Cite the publication" in text for text in said)
+
+
+def test_it_is_given_as_json_too(assess: Assess) -> None:
+    (score,) = assess("", "score2", elements="age=a hdl-cholesterol=kg")
+    found = json.loads(json.dumps(score.to_dict()))
+    assert (found["model"], found["fits"], found["permission"]) == (f"{ID}model/score2", False, "yes")
+    (wrong,) = [item for item in found["inputs"] if item["cover"] == "wrong-unit"]
+    assert "does not convert" in wrong["detail"]["en"]
+    assert wrong["label"]["fr"] == "cholestérol HDL"
 
 
 @pytest.mark.parametrize(("level", "permitted", "said"), [

@@ -58,8 +58,8 @@ SAID = {
     "pressure": "Serum creatinine: the unit of observation:pressure cannot be used. scr_mg_dL: mm[Hg] does not convert "
     "to mg/dL: a pressure is not a mass concentration.",
     "below": "Serum creatinine: -1.5 mg/dL lies outside what the model takes, more than 0 and at most 50 mg/dL.",
-    "other": "Sex: the model does not know other sex; it was established for male, female only.",
-    "coded": "Serum creatinine: what was found, male, is no number.",
+    "other": 'Sex: the model does not know "other sex"; it was established for male, female only.',
+    "coded": "Serum creatinine: what was found is no number: male.",
     "away": "Consent to the use of the data was refused, withdrawn, or has run out.",
     "unborn": "Age: the graph does not say this of the patient: birth date.",
 }
@@ -101,6 +101,24 @@ def test_each_reason_names_what_would_do_instead(dataset: Dataset) -> None:
     assert (str(old["latest"]), str(old["since"])) == ("2024-01-01 00:00:00", "2025-03-15 00:00:00")
     assert old["observation"] == f"{ID}observation/old"
     assert (old["model"], old["symbol"], old["element"]) == (f"{ID}model/ckd-epi-2021", "scr_mg_dL", "Serum creatinine")
+
+
+def test_what_has_no_value_is_said_to_have_none(dataset: Dataset) -> None:
+    names = {"nan": '"NaN"^^xsd:double', "none": None, "infinite": '"INF"^^xsd:double'}
+    text = "cohort:valueless a pepr:Cohort .\n"
+    for name, value in names.items():
+        seen = creatinine(name, "1", "mg/dL", "2026-01-01")
+        text += patient(name) + seen.replace("pepr:numericValue 1 ;", f"pepr:numericValue {value} ;" if value else "")
+    _, tables = ask(dataset, text.replace("cohort:test", "cohort:valueless"), "ckd-epi-2021", cohort="valueless")
+    said = by_patient(tables["en"])
+    assert said["nan"] == said["none"] == "Serum creatinine: what was found is no number: missing value."
+    assert said["infinite"].startswith("Serum creatinine: ∞ mg/dL lies outside")
+    assert by_patient(tables["fr"])["nan"].endswith("n’est pas un nombre : valeur absente.")
+    text = patient("sexless", sex='"NaN"').replace("cohort:test", "cohort:sexless") + "cohort:sexless a pepr:Cohort .\n"
+    _, tables = ask(dataset, text, "ckd-epi-2021", cohort="sexless")
+    reasons = " ".join(str(row["reason"]) for row in tables["fr"])
+    assert "Sexe : le modèle ne connaît pas « valeur absente » ;" in reasons
+    assert "nan" not in reasons.lower()
 
 
 def test_a_failed_binding_says_why_to_each_of_its_patients(dataset: Dataset) -> None:

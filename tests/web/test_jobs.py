@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
+from pepr_kg.runs import jobs
 from pepr_kg.runs.jobs import JOBS, RUNNING, Job, claim, load_job, save_job
 from pepr_kg.settings import Settings
 from pepr_kg.store import Dataset
@@ -25,6 +26,7 @@ LONG = {
     "model": "theophylline", "cohort": "many", "as_of": "2026-03-15", "outputs": ["conc"], "horizon": 24, "points": 100,
     "samples": 2_000,
 }  # fmt: skip
+LONGER = LONG | {"samples": 9_000}  # does not end before it is stopped, on any machine
 JSON_TYPE = {"Content-Type": "application/json"}
 RUN_GRAPHS = "SELECT DISTINCT ?g { GRAPH ?g { ?run a pepr:Evaluation } }"
 PREFIX = "PREFIX pepr: <https://w3id.org/pepr-santenum/ontology/> "
@@ -183,6 +185,10 @@ def test_addresses_of_no_job_and_of_no_file(calm: Site) -> None:
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://example.org"},
         {"Origin": "null"},
+        {
+            "Origin": "http://stranger.example:8000",
+            "Host": "stranger.example:8000",
+        },  # a name that was made to lead here
     ],
 )
 def test_pages_of_other_sites_are_refused(calm: Site, headers: dict[str, str]) -> None:
@@ -199,6 +205,12 @@ def test_pages_of_other_sites_are_refused(calm: Site, headers: dict[str, str]) -
     assert calm.get("/jobs").json() == before
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "[::1]:8000", "twins.localhost", "10.1.2.3"])
+def test_a_browser_that_says_only_its_origin_may_be_ours(calm: Site, host: str) -> None:
+    headers = {"Origin": f"http://{host}", "Host": host}
+    assert calm.send("POST", "/jobs/0123456789abcdef/cancel", headers).status == 404
+
+
 def test_our_own_pages_are_not(calm: Site) -> None:
     own = {"Origin": f"http://127.0.0.1:{calm.port}", "Sec-Fetch-Site": "same-origin"}
     reply = calm.send("POST", "/evaluate", JSON_TYPE | own, json.dumps(RENAL | {"seed": 4}))
@@ -207,6 +219,64 @@ def test_our_own_pages_are_not(calm: Site) -> None:
     page = calm.send("POST", f"/jobs/{reply.json()['id']}/cancel", {"Accept": "text/html", **own})
     assert (page.status, page.headers["location"].partition("?")[0]) == (303, f"/jobs/{reply.json()['id']}")
     assert calm.send("POST", f"/jobs/{reply.json()['id']}/resume").status == 409
+
+
+def test_a_browser_behind_a_proxy_is_believed(calm: Site) -> None:
+    """A proxy may change the host: what the browser says of itself stands before a comparison of names."""
+    headers = {"Origin": "https://twins.example.org", "Sec-Fetch-Site": "same-origin"}
+    assert calm.send("POST", "/jobs/0123456789abcdef/cancel", headers).status == 404
+
+
+def test_jobs_have_a_page_in_both_languages(calm: Site) -> None:
+    name = ask(calm, RENAL | {"seed": 11}).json()["id"]
+    until(calm, name, is_over)
+    for lang, other in (("fr", "en"), ("en", "fr")):
+        page = calm.get(f"/jobs?lang={lang}", "text/html").body.decode()
+        assert f'<html lang="{lang}">' in page
+        assert f'href="/jobs/{name}?lang={lang}"' in page
+        assert f'href="/jobs?lang={other}" hreflang="{other}"' in page
+        one = calm.get(f"/jobs/{name}?lang={lang}", "text/html").body.decode()
+        assert f'href="/jobs/{name}?lang={other}" hreflang="{other}"' in one
+        assert f"/{lang}/id/evaluation/" in one
+    assert calm.get("/jobs", "image/png").status == 406
+
+
+def test_the_head_of_events_comes_at_once(serve: Callable[..., Any]) -> None:
+    with serve() as site:
+        name = ask(site, LONGER).json()["id"]
+        started = time.monotonic()
+        reply = site.send("HEAD", f"/jobs/{name}/events")
+        assert (reply.status, reply.media_type, reply.body) == (200, "text/event-stream", b"")
+        assert time.monotonic() - started < 2
+        quiet = site.get(f"/jobs/{name}?renew=0", "text/html")
+        assert "refresh" not in quiet.headers
+        site.send("DELETE", f"/jobs/{name}")
+
+
+def test_no_more_connections_follow_jobs_than_may(calm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = save_job(calm.dataset.path / JOBS, Job("00112233445566cc", dict(RENAL), created="2026-01-01T00:00:00+00:00"))
+    monkeypatch.setattr(calm.app.state.followers, "count", 100)
+    reply = calm.get(f"/jobs/{job.id}/events")
+    assert (reply.status, reply.json()["code"], reply.headers["retry-after"]) == (503, "too-many-followers", "5")
+
+
+def test_a_job_whose_server_is_gone_is_interrupted_when_it_is_looked_at(calm: Site) -> None:
+    folder = calm.dataset.path / JOBS
+    job = save_job(folder, Job("00112233445566dd", dict(RENAL), RUNNING, created="2026-01-01T00:00:00+00:00"))
+    with claim(folder, job.id) as handle:
+        assert handle is not None
+        assert calm.get(f"/jobs/{job.id}").json()["state"] == "running"
+    assert calm.get(f"/jobs/{job.id}").json()["state"] == "interrupted"
+
+
+def test_the_oldest_jobs_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_KEPT", 3)
+    folder = tmp_path / JOBS
+    for at in range(5):
+        save_job(folder, Job(f"{at:016x}", dict(RENAL), "finished", created=f"2026-01-0{at + 1}T00:00:00+00:00"))
+    kept = jobs.Jobs(Settings(), Dataset(tmp_path))
+    assert [job.id for job in kept.list()] == [f"{at:016x}" for at in (4, 3, 2)]
+    kept.close()
 
 
 def test_a_cancelled_job_leaves_no_run_and_is_resumed(serve: Callable[..., Any]) -> None:
@@ -231,15 +301,15 @@ def test_a_cancelled_job_leaves_no_run_and_is_resumed(serve: Callable[..., Any])
 
 def test_two_run_at_once_one_waits_and_no_more(serve: Callable[..., Any]) -> None:
     with serve(evaluation_jobs=2, evaluation_queue=1) as site:
-        jobs = [ask(site, LONG | {"seed": seed}).json() for seed in range(3)]
-        assert [job["state"] for job in jobs] == ["running", "running", "queued"]
-        reply = ask(site, LONG | {"seed": 9})
+        asked = [ask(site, LONGER | {"seed": seed}).json() for seed in range(3)]
+        assert [job["state"] for job in asked] == ["running", "running", "queued"]
+        reply = ask(site, LONGER | {"seed": 9})
         assert (reply.status, reply.json()["code"], reply.headers["retry-after"]) == (503, "jobs-full", "5")
         started = time.monotonic()
         assert site.get("/health").status == 200
         assert time.monotonic() - started < 2
-        assert site.send("POST", f"/jobs/{jobs[2]['id']}/cancel").json()["state"] == "cancelled"
-        for job in jobs[:2]:
+        assert site.send("POST", f"/jobs/{asked[2]['id']}/cancel").json()["state"] == "cancelled"
+        for job in asked[:2]:
             assert site.send("POST", f"/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
         first, second = (ask(site, RENAL | {"seed": seed}).json() for seed in (1, 2))
         assert [until(site, job["id"], is_over)["state"] for job in (first, second)] == ["finished"] * 2
@@ -247,7 +317,7 @@ def test_two_run_at_once_one_waits_and_no_more(serve: Callable[..., Any]) -> Non
 
 def test_a_job_that_takes_too_long_is_stopped(serve: Callable[..., Any]) -> None:
     with serve(evaluation_seconds=1.0) as site:
-        last = until(site, ask(site, LONG).json()["id"], is_over)
+        last = until(site, ask(site, LONGER).json()["id"], is_over)
         assert (last["state"], last["code"]) == ("failed", "job-timeout")
         assert "evaluation_seconds" in last["messages"]["fr"]
         assert "evaluation_seconds" in last["messages"]["en"]
@@ -256,7 +326,7 @@ def test_a_job_that_takes_too_long_is_stopped(serve: Callable[..., Any]) -> None
 
 def test_a_server_that_comes_back_says_what_was_interrupted(serve: Callable[..., Any]) -> None:
     with serve(evaluation_jobs=1) as site:
-        name, waiting = ask(site, LONG).json()["id"], ask(site, RENAL).json()["id"]
+        name, waiting = ask(site, LONGER).json()["id"], ask(site, RENAL).json()["id"]
         until(site, name, is_halfway)
         folder = site.dataset.path / JOBS
     assert load_job(folder, name).state == "interrupted"
@@ -279,7 +349,7 @@ def test_a_server_that_comes_back_says_what_was_interrupted(serve: Callable[...,
 
 def test_a_process_that_dies_is_said(serve: Callable[..., Any]) -> None:
     with serve() as site:
-        name = ask(site, LONG).json()["id"]
+        name = ask(site, LONGER).json()["id"]
         process = site.app.state.jobs._running[name]
         process.send_signal(signal.SIGKILL)
         last = until(site, name, is_over)

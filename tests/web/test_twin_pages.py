@@ -6,17 +6,20 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from pepr_kg import Settings
 from pepr_kg.cohorts import load_demo, load_published
-from pepr_kg.namespaces import ID
+from pepr_kg.namespaces import ID, PEPR
 from pepr_kg.runs.evaluation import Request, Run, evaluate
 from pepr_kg.runs.reading import outcomes, read_run
+from pepr_kg.runs.request import end_of_today
 from pepr_kg.store import Dataset, NamedNode
 from pepr_kg.web.app import create_app
 from pepr_kg.web.figures import with_unit
@@ -37,6 +40,7 @@ class World:
     dataset: Dataset
     fitted: Run
     scored: Run
+    app: FastAPI
 
     def text(self, path: str) -> str:
         reply = self.get(path)
@@ -64,7 +68,7 @@ def world(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> World:
 
         return asyncio.run(ask())
 
-    return World(get, own, fitted, scored)
+    return World(get, own, fitted, scored, app)
 
 
 def form(**fields: object) -> str:
@@ -183,3 +187,134 @@ def test_what_cannot_be_is_said_in_a_sentence(world: World, fields: dict[str, st
         assert reply.status_code == 422
         assert 'role="alert"' in page
         assert sentence in page
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_whoever_lies_outside_of_a_models_validity_cannot_be_evaluated(world: World, lang: str) -> None:
+    found = outcomes(world.dataset.view(), world.scored.iri)
+    aside = next(item for item in found if item.outcome == "outside-validity")
+    page = world.text(f"/{lang}/{aside.entity.removeprefix('https://w3id.org/pepr-santenum/')}")
+    section = page[page.index('id="evaluable"') :]
+    entry = next(item for item in section.split("<li>") if f"/{lang}/id/model/score2" in item)
+    assert {"fr": "non évaluable", "en": "cannot be evaluated"}[lang] in entry
+    assert aside.reasons[lang] in section
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_cohort_counts_who_can_be_evaluated_as_a_run_does(world: World, lang: str) -> None:
+    page = world.text(f"/{lang}/id/cohort/demo?count=1")
+    row = next(item for item in page.split("<tr>") if f"/{lang}/id/model/score2" in item)
+    assert f"<td>{world.scored.evaluated}</td>" in row
+    for name, number in world.scored.outcomes.items():
+        if name != "evaluated":
+            label = next(
+                str(getattr(quad.object, "value", "")) for quad in world.dataset.view().quads(
+                    NamedNode(f"{ID}outcome-status/{name}"), NamedNode("http://www.w3.org/2000/01/rdf-schema#label"))
+                if getattr(quad.object, "language", "") == lang
+            )  # fmt: skip
+            assert f"{number}\u00a0× {label}" in row
+    assert f"/{lang}/questions/evaluable-patients?cohort=cohort:demo" in page
+
+
+def test_a_category_that_was_observed_has_its_name(world: World) -> None:
+    page = world.text("/fr/id/patient/demo-0001")
+    row = next(item for item in page.split("<tr>") if "demo-0001-cardiovascular-risk-region" in item)
+    assert "/fr/id/quantity-value/risk-region-" in row
+
+
+def test_the_form_shows_what_was_measured_beside_both(world: World) -> None:
+    page = world.text(f"/fr/{form()}")
+    section = page[page.index('id="whatif"') : page.index('id="observations"')]
+    pictures = re.findall(r"<svg.*?</svg>", section, re.DOTALL)
+    assert pictures[0].count("<polyline") == 2
+    assert pictures[0].count("<circle") > 5
+    assert "mesuré" in section[section.index('class="legend"') :]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_figure_of_a_run_says_what_it_is_for(world: World, lang: str) -> None:
+    assert ONLY[lang] in world.text(f"/{lang}/id/prediction/{world.fitted.id}-0-0-0")
+
+
+def test_patients_are_found_by_identifier_and_short_form(world: World) -> None:
+    assert "/fr/id/patient/demo-0001" in world.text("/fr/search?q=demo-0001")
+    reply = world.get("/en/search?q=twin:demo-0001")
+    assert (reply.status_code, reply.headers["location"]) == (303, "/en/id/twin/demo-0001")
+    assert world.get("/en/search?q=twin:demo-9999").status_code == 200
+    assert "/en/id/patient/demo-00" in world.text("/en/ontology/Patient")
+
+
+def test_what_can_be_evaluated_is_asked_again_the_next_day(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tag(path: str) -> str:
+        return str(world.get(path).headers["etag"])
+
+    before = tag(f"/en/{TWIN}"), tag("/en/questions")
+    tomorrow = end_of_today() + timedelta(days=1)
+    monkeypatch.setattr("pepr_kg.web.pages_frame.end_of_today", lambda: tomorrow)
+    assert tag(f"/en/{TWIN}") != before[0]
+    assert tag("/en/questions") == before[1]
+
+
+def test_pages_that_compute_wait_for_one_another(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pepr_kg.web.pages_evaluable._WAIT_SECONDS", 0.01)
+    busy = "D’autres pages font des calculs en ce moment"
+    with world.app.state.trials.place() as one, world.app.state.trials.place() as two:
+        assert one
+        assert two
+        reply = world.get("/fr/id/patient/demo-0002")
+        assert busy in reply.text
+        assert (reply.status_code, reply.headers["retry-after"], "etag" in reply.headers) == (200, "5", False)
+        reply = world.get(f"/fr/{form()}")
+        assert (reply.status_code, reply.headers["retry-after"], "etag" in reply.headers) == (503, "5", False)
+    assert busy not in world.text("/fr/id/patient/demo-0002")
+
+
+def test_a_cohort_is_counted_no_longer_than_a_moment_unless_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.app.state.trials._known.clear()
+    monkeypatch.setattr("pepr_kg.web.pages_cohorts._SECONDS", 0.001)
+    reply = world.get("/en/id/cohort/demo")
+    assert "not counted yet" in reply.text
+    assert "/en/id/cohort/demo?count=1#models" in reply.text
+    assert "etag" not in reply.headers
+    reply = world.get("/en/id/cohort/demo?count=1")
+    assert "not counted yet" not in reply.text
+    assert "etag" in reply.headers
+
+
+def test_a_large_cohort_is_counted_when_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pepr_kg.web.pages_cohorts.AT_ONCE", 5)
+    heading = '<th scope="col">évaluables</th>'
+    page = world.text("/fr/id/cohort/demo")
+    assert heading not in page
+    assert "/fr/id/cohort/demo?count=1#models" in page
+    assert heading in world.text("/fr/id/cohort/demo?count=1")
+    monkeypatch.setattr("pepr_kg.web.pages_cohorts.MOST", 10)
+    page = world.text("/fr/id/cohort/demo")
+    assert "rien n’est compté" in page
+    assert "count=1" not in page
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_coupled_model_can_be_changed_too(world: World, lang: str) -> None:
+    model = {"model": NamedNode(f"{ID}model/two-scale-coupled")}
+    query = f"SELECT ?model ?patient {{ ?twin <{PEPR}usesModel> ?model ; <{PEPR}twinOf> ?patient }}"
+    rows = world.dataset.view().select(query, model)
+    patient = next(rows.iter_dicts())["patient"].value.removeprefix("https://w3id.org/pepr-santenum/")
+    options = world.text(f"/{lang}/{patient}")
+    symbols = re.findall(r'value="(two-scale-coupled\.(?:slow|fast)\.[^"]+)"', options)
+    assert {item.split(".")[1] for item in symbols} == {"slow", "fast"}
+    query = urlencode({"symbol": symbols[0], "operation": "scale", "value": "1.5"})
+    page = world.text(f"/{lang}/{patient}?{query}")
+    assert page[page.index('id="whatif"') : page.index('id="observations"')].count("<svg") >= 1
+    for field in ("samples=10", "horizon=1e6"):
+        assert world.get(f"/{lang}/{patient}?{query}&{field}").status_code == 422
+
+
+def test_a_reason_never_says_nan(world: World) -> None:
+    aside = [item for item in outcomes(world.dataset.view(), world.scored.iri) if item.outcome != "evaluated"]
+    assert not [item for item in aside if re.search(r"\bnan\b", str(item.reasons), re.IGNORECASE)]
+    for item in aside[:4]:
+        page = world.text(f"/en/{item.entity.removeprefix('https://w3id.org/pepr-santenum/')}")
+        assert not re.search(r"\bnan\b", page, re.IGNORECASE)

@@ -1,0 +1,84 @@
+"""The resources themselves, kept as they came in `graph/fhir/NAME`: as FHIR RDF, and the JSON that it was made from.
+
+The store rewrites numbers, so the JSON is what counts: it is given back byte for byte.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from pepr_kg.fhir.dialect import R4, R4B, R5, R6, Dialect
+from pepr_kg.fhir.intake_ledger import Version
+from pepr_kg.fhir.intake_names import Names
+from pepr_kg.fhir.intake_records import Refused
+from pepr_kg.fhir.intake_spool import Spool
+from pepr_kg.fhir.intake_values import INSTANT, literal, moment_of
+from pepr_kg.fhir.problems import Problem
+from pepr_kg.fhir.writing import Writer
+from pepr_kg.namespaces import FHIR, PEPR, expand
+from pepr_kg.store import BlankNode, NamedNode, Quad, View
+
+_DIALECTS: Final[dict[str, Dialect]] = {"R4": R4, "R4B": R4B, "R5": R5, "R6": R6}
+_JSON: Final = f"^^<{expand('rdf:JSON')}>"
+_URN: Final = re.compile(rb'"(urn:[^"\s\\]+)"')
+_LINK: Final = re.compile(rb"(/(?:link|l)> )<(urn:[^>]+)>")
+
+
+class Kept:
+    """Writes resources to a spool. `label` is the start of the names of blank nodes, other for each intake."""
+
+    def __init__(self, spool: Spool, cohort: str, base: str, release: str, label: str) -> None:
+        self.graph = FHIR + cohort
+        self._spool, self._release = spool, release
+        self._writer = Writer(_DIALECTS[release], base, syntax="ntriples", label=f"i{label}n")
+        self._begun = False
+
+    def write(
+        self, raw: bytes, subject: str, reference: str, version: Version, names: Names
+    ) -> tuple[tuple[int, int], tuple[Problem, ...]]:  # fmt: skip
+        """Write a resource; return where it stands and what was noticed. Raises `Refused`, `BadJson`, `ResourceBroken`."""
+        written = self._writer.write(raw, full_url=subject)
+        if written.has_errors:
+            first = next(problem for problem in written.problems if problem.severity == "error")
+            raise Refused(first.path, first.code, first.en.rstrip("."), first.fr.rstrip("."))
+        text = written.text
+        if b"<urn:" in text:
+            text = _LINK.sub(lambda found: found[1] + b"<" + names.urns.get(found[2].decode(), found[2].decode()).encode() + b">", text)
+        if not self._begun:
+            self._begun = True
+            self._spool.put(f"<{self.graph}> <{PEPR}fhirRelease> {literal(self._release)} .\n".encode())
+        facts = f"<{subject}> <{PEPR}resourceJson> {literal(raw.decode().strip())}{_JSON} .\n"
+        facts += f"<{subject}> <{PEPR}resourceVersion> {literal(version.text)} .\n"
+        if reference:
+            facts += f"<{subject}> <{PEPR}resourceReference> {literal(reference)} .\n"
+        if version.updated and moment_of(version.updated):
+            facts += f"<{subject}> <{expand('dcterms:modified')}> {literal(version.updated)}{INSTANT} .\n"
+        return self._spool.put(text + facts.encode()), written.problems
+
+    def take_back(self, place: tuple[int, int]) -> None:
+        """Take back a resource that this intake wrote."""
+        self._spool.blank(place)
+
+    def stored(self, view: View, subject: str) -> Iterator[Quad]:
+        """Yield all that the store says of a resource, down to its last blank node."""
+        graph = NamedNode(self.graph)
+        seen: set[NamedNode | BlankNode] = set()
+        waiting: list[NamedNode | BlankNode] = [NamedNode(subject)]
+        while waiting:
+            node = waiting.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            for quad in view.quads(node, graph=graph):
+                yield quad
+                if isinstance(quad.object, BlankNode):
+                    waiting.append(quad.object)
+
+
+def urns_of(raw: bytes) -> list[str]:
+    """Return the URNs that are values in a resource.
+
+    >>> urns_of(b'{"subject": {"reference": "urn:uuid:0c3"}}')
+    ['urn:uuid:0c3']
+    """
+    return [found.decode("utf-8", "replace") for found in _URN.findall(raw)] if b'"urn:' in raw else []
