@@ -1,8 +1,8 @@
 """`make fhir-pairs PAIRS=…`: what we write against what others wrote, by graph isomorphism, and what we can read.
 
 A folder that claims a specification holds JSON and Turtle of one resource. The JSON, written as that specification
-asks, must give the same graph as the Turtle (RDFC-1.0). Two things are not compared: the narrative, whose white space no
-two tools agree on, and `meta.lastUpdated` where the build of the Turtle had none: its publisher sets it, not the author.
+asks, must give the same graph as the Turtle (RDFC-1.0). Two things are not compared: the narrative, whose white space
+no two tools agree on, and `meta.lastUpdated` where the Turtle has none: the build sets it, not the author.
 IRIs of the Turtle that no IRI may be are percent-encoded first. The last line is `passed N of M`, over these pairs.
 
 The Turtle of the other folders claims no specification and is read only: it must give one resource of the right type.

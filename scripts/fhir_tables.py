@@ -10,8 +10,8 @@ Each table holds, for each type and each part of one, the elements that it does 
 
     "Observation": ["DomainResource", {"category": "CodeableConcept*", "value[x]": "Quantity string", ...}]
 
-A star means that an element repeats (`base.max`: a profile may cap `max`), `#Path` that its children are those of that path
-(a part, or a contentReference), `@Path` that it is defined elsewhere. The same packages give the same bytes.
+A star means that an element repeats (`base.max`: a profile may cap `max`), `#Path` that its children are those of that
+path (a part, or a contentReference), `@Path` that it is defined elsewhere. The same packages give the same bytes.
 """
 
 import argparse

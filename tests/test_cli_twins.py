@@ -102,19 +102,16 @@ def test_a_dataset_is_fit_for_some_models_and_says_what_it_lacks_for_others(twin
     done = run("model", "fit", "dataset:demo", "--model", "ckd-epi-2021", "--data", twins)
     assert done.returncode == 0, done.stderr
     assert "model:ckd-epi-2021: the dataset has all that it requires" in done.stdout
-    assert "covered: " in done.stdout
+    assert "converted:\n  - serum creatinine (umol/L → mg/dL)" in done.stdout
     assert "Research is permitted." in done.stdout
     assert "fit for twins of 1 model(s) of 1" in done.stdout
     every = json.loads(run("model", "fit", "demo", "--data", twins, "--format", "json").stdout)
     assert len(every) > 10
     assert {item["dataset"] for item in every} == {"https://w3id.org/pepr-santenum/id/dataset/demo"}
     lacking = run("model", "fit", "demo", "--model", "theophylline", "--model", "score2", "--data", twins, lang="fr")
-    assert "convient à " in lacking.stdout
-    assert "usage permis : oui" in lacking.stdout
-    assert ("manquantes" in lacking.stdout) == any(
-        item["cover"] == "lacking" for each in every for item in each["inputs"]
-        if each["model"].endswith(("/theophylline", "/score2"))
-    )  # fmt: skip
+    permitted = [line for line in lacking.stdout.splitlines() if "usage permis" in line]
+    assert [line.rpartition(" ")[2] for line in permitted] == ["oui", "oui"]
+    assert "convient à 2 modèle(s) sur 2" in lacking.stdout
 
 
 @pytest.mark.parametrize(

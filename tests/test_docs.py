@@ -62,7 +62,9 @@ def with_blocks(*kinds: str) -> list[Path]:
 # Each room has its branch of the one tree of errors.
 ERROR_MODULES = [
     name for name in ("pepr_kg.errors", "pepr_kg.twin.errors", "pepr_kg.models.errors", "pepr_kg.runs.errors",
-                      "pepr_kg.cohorts.errors", "pepr_kg.runs.jobs", "pepr_kg.web.refusals")
+                      "pepr_kg.cohorts.errors", "pepr_kg.runs.jobs", "pepr_kg.fhir.errors", "pepr_kg.fhir.exact_errors",
+                      "pepr_kg.fhir.documents_errors", "pepr_kg.fhir.intake_errors", "pepr_kg.fhir.offer_errors",
+                      "pepr_kg.web.refusals")
     if importlib.util.find_spec(name)
 ]  # fmt: skip
 for _name in ERROR_MODULES:

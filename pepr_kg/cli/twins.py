@@ -165,8 +165,9 @@ def _show_fitness(fitness: "Fitness", said: frozenset[str]) -> None:
         if rule.condition not in said:
             click.echo(f"    {rule.sentence[LANG]}")
     for cover, items in groupby(sorted(fitness.inputs, key=lambda item: item.cover), key=lambda item: item.cover):
-        shown = [_input_text(item) for item in items]
-        click.echo(f"  {_(f'fit.{cover}')}{_('help.colon')} {', '.join(shown)}")
+        click.echo(f"  {_(f'fit.{cover}')}{_('help.colon')}")
+        for item in items:
+            click.echo(f"  - {_input_text(item)}")
 
 
 def _input_text(item: "Input") -> str:

@@ -21,11 +21,17 @@ from pepr_kg.fhir.writing import Writer
 _DIALECTS: Final[Mapping[str, Dialect]] = {"R4": R4, "R4B": R4B, "R5": R5, "R6": R6}
 
 
-def collect(resources: Iterable[Offered], base: str, kind: str = "collection") -> Iterator[bytes]:
-    """Yield a Bundle of a type, piece by piece. One without resources has no `entry`: FHIR has no []."""
+def collect(resources: Iterable[Offered], base: str, *, searched: str | None = None) -> Iterator[bytes]:
+    """Yield a Bundle, piece by piece: the answer to a search at the address `searched`, else a collection.
+
+    One without resources has no `entry`: FHIR has no [].
+    """
     found = iter(resources)
     first = next(found, None)
-    yield b'{"resourceType":"Bundle","type":' + write(kind)
+    head: Object = {"resourceType": "Bundle", "type": "collection" if searched is None else "searchset"}
+    if searched is not None:
+        head["link"] = [{"relation": "self", "url": searched}]
+    yield write(head)[:-1]
     if first is not None:
         yield b',"entry":['
         for number, offered in enumerate(chain([first], found)):

@@ -14,7 +14,6 @@ that a stream may be of any length.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,10 +72,8 @@ def convert(
             tally.taken += len(block.data) + sum(len(piece.data) for piece in block.pieces)
             yield block
 
-    found = blocks()
-    first = list(islice(found, 1))  # nothing is written before a source has turned out to be FHIR
-    output.write(head)
-    for converted in make_executor(workers, scheduler, output).run(plan, chain(first, found)):
+    for converted in make_executor(workers, scheduler, output).run(plan, blocks()):
+        head = b""  # it stands in the first block, so that nothing is written of what turns out not to be FHIR
         if converted.text:
             output.write(converted.text)
         tally.resources += converted.resources
@@ -86,6 +83,7 @@ def convert(
         tally.add(converted.findings, converted.counts)
         if said is not None:
             said(tally.taken, tally.resources)
+    output.write(head)
     tally.add([finding_of(error) for error in faults])
     return tally.done()
 

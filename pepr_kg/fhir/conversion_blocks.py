@@ -18,6 +18,8 @@ from functools import lru_cache
 from itertools import count
 from typing import Final, Literal
 
+import msgspec
+
 from pepr_kg.fhir.dialect import Dialect
 from pepr_kg.fhir.documents import read_entry
 from pepr_kg.fhir.documents_errors import DocumentError, place
@@ -31,8 +33,17 @@ from pepr_kg.fhir.writing import Writer
 __all__ = ["KEPT", "Block", "Converted", "Finding", "Plan", "convert_block", "cut", "gather", "open_writer"]
 
 KEPT: Final = 1000  # findings that are kept word for word; the others are counted
+_MOST_NAMED: Final = 1_000_000  # full URLs of a history that are remembered
 _BLOCK: Final = 1 << 20  # bytes of JSON
 _WHOLE: Final = 4 << 20  # bytes up to which a Bundle is written at once: only then its entries know each other
+
+
+class _Named(msgspec.Struct):
+    fullUrl: str = ""  # noqa: N815  FHIR's name
+    type: str = ""
+
+
+_decode_named: Final = msgspec.json.Decoder(_Named).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,8 @@ class Finding:
 class Block:
     """Lines of NDJSON (`data`; the first has the number `first`), or pieces. Blocks are numbered in their order.
 
-    Parts of a Bundle that runs over several blocks come with what it says before its entries, and its node's label.
+    Parts of a Bundle that runs over several blocks come with what it says before its entries, its node's label, and
+    the full URLs of a history that blocks before have named a resource with (`given`): these are told apart by version.
     """
 
     number: int
@@ -77,6 +89,7 @@ class Block:
     pieces: tuple[Piece, ...] = ()
     bundle: bytes = b""
     label: str = ""
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +127,11 @@ def cut(
 def _cut_pieces(pieces: Iterable[Piece], name: str, numbers: Iterator[int]) -> Iterator[Block]:
     held: list[Piece] = []
     size, bundle, label = 0, b"", ""
+    named: set[int] | None = None  # of a history: hashes of the full URLs before this block
 
     def block() -> Block:
-        return Block(next(numbers), name, pieces=tuple(held), bundle=bundle, label=label)
+        given = () if named is None else _given(held, named)
+        return Block(next(numbers), name, pieces=tuple(held), bundle=bundle, label=label, given=given)
 
     for piece in pieces:
         if (piece.kind == "bundle" or size >= _BLOCK) and held:
@@ -127,13 +142,37 @@ def _cut_pieces(pieces: Iterable[Piece], name: str, numbers: Iterator[int]) -> I
         if piece.kind == "bundle":
             number = next(numbers)
             bundle, label = piece.data, label_of(number)
+            named = set() if _kind_of(bundle) == "history" else None
             held = []
             yield Block(number, name, pieces=(piece,), bundle=bundle, label=label)
         elif piece.kind == "end":
             yield block()
-            held, size, bundle, label = [], 0, b"", ""
+            held, size, bundle, label, named = [], 0, b"", "", None
     if held:
         yield block()
+
+
+def _given(pieces: Iterable[Piece], named: set[int]) -> tuple[str, ...]:
+    """Return the full URLs in pieces that came before, and add theirs to those that did."""
+    urls = {found for piece in pieces if piece.kind == "entry" and (found := _full_url(piece.data))}
+    again = tuple(sorted(url for url in urls if hash(url) in named))
+    if len(named) < _MOST_NAMED:
+        named.update(map(hash, urls))
+    return again
+
+
+def _full_url(entry: bytes) -> str:
+    try:
+        return _decode_named(entry).fullUrl
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""  # the writer says what is wrong
+
+
+def _kind_of(bundle: bytes) -> str:
+    try:
+        return _decode_named(bundle).type
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
 
 
 def gather(pieces: Iterable[Piece]) -> Iterator[Piece]:
@@ -179,7 +218,7 @@ def open_writer(plan: Plan) -> Writer:
 
 
 def convert_block(plan: Plan, block: Block) -> Converted:
-    """Return a block as RDF, with what was noticed. Raises `BaseReserved`."""
+    """Return a block as RDF, the first with the prefixes, and what was noticed. Raises `BaseReserved`."""
     writer = open_writer(plan)
     writer.relabel(label_of(block.number))
     notes = _Notes(block.source)
@@ -187,7 +226,7 @@ def convert_block(plan: Plan, block: Block) -> Converted:
     if block.data:
         pieces = gather(read_lines([block.data], plan.limits, block.source, notes.add_fault, first=block.first))
     stream = None if not block.bundle else writer.open_bundle(block.bundle, label=block.label)
-    texts: list[bytes] = []
+    texts = [] if block.number else [writer.head]
     resources = triples = 0
     for piece in pieces:
         try:

@@ -55,10 +55,9 @@ def identify(kind_of_resource: str, iri: str) -> str:
     first = KINDS_OF.get(kind_of_resource, ("",))[0]
     plain = kind == first and name.partition(".")[0] not in _PREFIXED
     wanted = name if plain else f"{kind}.{name}"
-    if ".." not in wanted:
-        wanted = wanted.replace("_", "..")
-    if _ALLOWED.fullmatch(wanted) and not _HASHED.search(wanted):
-        return wanted
+    written = wanted.replace("_", "..")
+    if _ALLOWED.fullmatch(written) and not _HASHED.search(written) and written.replace("..", "_") == wanted:
+        return written
     digest = hashlib.sha256(iri.encode()).hexdigest()[:_DIGITS]
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", wanted).strip("-.")
     return f"{readable[: LONGEST - _DIGITS - 1].rstrip('-.')}-{digest}"

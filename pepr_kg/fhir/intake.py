@@ -1,11 +1,11 @@
 """FHIR resources become a cohort in our terms, in one change: committed whole, or not at all.
 
 Patients, observations, conditions, drugs, encounters and procedures of `documents` go to `graph/cohort/NAME`, the
-resources themselves to `graph/fhir/NAME`, or both (`keep`). Each node says which resource it was made from, in which version,
-and by which intake: when, by whom, from which file. What is sent again changes nothing; an older version never takes
-the place of a newer one; what was entered in error, cancelled or deleted is withdrawn and stays, so that runs which used it are
-known to be stale. What is wrong with a resource keeps that one out and is reported; the others are loaded, but for a
-transaction, which is all or nothing.
+resources themselves to `graph/fhir/NAME`, or both (`keep`). Each node says which resource it was made from, in which
+version, and by which intake: when, by whom, from which file. What is sent again changes nothing; an older version
+never takes the place of a newer one; what was entered in error, cancelled or deleted is withdrawn and stays, so that
+runs which used it are known to be stale. What is wrong with a resource keeps that one out and is reported; the others
+are loaded, but for a transaction, which is all or nothing.
 
     documents = open_documents(path, faults=faults.append)
     report = intake(dataset, documents, cohort="clinic", release="R4", faults=faults)
@@ -16,7 +16,8 @@ Patients bear no name, address or number here: `pepr:identifiedWithin` says in w
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,19 +27,23 @@ from pepr_kg.cohorts.description import identifiers
 from pepr_kg.cohorts.groups import EVERYONE
 from pepr_kg.fhir.documents import Document
 from pepr_kg.fhir.documents_errors import DocumentError
+from pepr_kg.fhir.errors import BaseReserved
 from pepr_kg.fhir.intake_check import check_sets, check_specimen
-from pepr_kg.fhir.intake_cohort import About, describe_cohort, describe_elements, describe_intake
+from pepr_kg.fhir.intake_cohort import HOLDER, About, describe_cohort, describe_elements, describe_intake
 from pepr_kg.fhir.intake_errors import OntologyMissing, ReleaseMixed, UnknownKeep
+from pepr_kg.fhir.intake_loading import Loader
 from pepr_kg.fhir.intake_report import Report
 from pepr_kg.fhir.intake_taking import Taking
 from pepr_kg.fhir.iris import check_base
 from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import BASE, COHORT, FHIR, ID, ONTOLOGY_GRAPH, PEPR, expand
 from pepr_kg.runs.key import software
-from pepr_kg.store import Change, Dataset, Literal as Text, NamedNode, Quad, View
-from pepr_kg.store import file_digest
+from pepr_kg.store import Change, Dataset, NamedNode, Quad, View
+from pepr_kg.store import Literal as Text
 
 SPECIMEN: Final = 25  # nodes of each form that are held against the shapes one by one
+
+_SPECIFICATION: Final = "http://hl7.org/fhir/"
 
 Keep = Literal["terms", "fhir", "both"]
 
@@ -47,10 +52,10 @@ Keep = Literal["terms", "fhir", "both"]
 class Into:
     """Where the resources go, and what is said of them.
 
-    base: of resources without an absolute address; by default one that is the cohort's own. keep: our terms, the resources, or
-    both. identifiability: a slug of `identifiability:`; patients marked as test data (HTEST) are synthetic whatever it says.
-    models: of the twins of new patients, by name; those that the dataset does not have are left out. listed: whether
-    the report names each resource.
+    base: of resources without an absolute address; by default one that is the cohort's own. keep: our terms, the
+    resources, or both. identifiability: a slug of `identifiability:`; patients marked as test data (HTEST) are
+    synthetic whatever it says. models: of the twins of new patients, by name; those that the dataset does not have are
+    left out. listed: whether the report names each resource.
     """
 
     cohort: str
@@ -60,7 +65,7 @@ class Into:
     who: str = ""
     titles: Mapping[str, str] | None = None
     identifiability: str = "pseudonymised"
-    holder: str = "organisation:pepr-kg"
+    holder: str = HOLDER
     models: Sequence[str] = EVERYONE.models
     specimen: int = SPECIMEN
     listed: bool = False
@@ -77,10 +82,16 @@ def intake(
     who: str = "",
     faults: Sequence[DocumentError] = (),
     listed: bool = False,
-    **more: object,
+    identifiability: str = "pseudonymised",
+    titles: Mapping[str, str] | None = None,
+    holder: str = HOLDER,
+    models: Sequence[str] = EVERYONE.models,
+    specimen: int = SPECIMEN,
 ) -> Report:
-    """Take documents into a cohort; see `take_in` for all that can be said."""
-    into = Into(cohort=cohort, base=base, release=release, keep=keep, who=who, listed=listed, **more)  # type: ignore[arg-type]
+    """Take documents into a cohort; what the names mean is said by `Into`, what can fail by `take_in`."""
+    into = Into(
+        cohort, release, base, keep, who, titles, identifiability, holder, models, specimen, listed,
+    )  # fmt: skip
     return take_in(dataset, documents, into, faults)
 
 
@@ -89,14 +100,17 @@ def take_in(
 ) -> Report:  # fmt: skip
     """Take documents into a cohort as one change and return what was done.
 
-    `faults` is the list that the reader of the documents adds bad lines and entries to: they are reported with the rest, and
-    keep a transaction out. Raises `BadCohortName`, `BaseMissing`, `UnknownKeep`, `ReleaseMixed`, `OntologyMissing`,
-    `ValidationRefused`, what the reader of the documents raises, and what `Dataset.change` raises; the dataset then stays as it was.
+    `faults` is the list that the reader of the documents adds bad lines and entries to: they are reported with the
+    rest, and keep a transaction out. Raises `BadCohortName`, `BaseMissing`, `BaseReserved`, `UnknownKeep`,
+    `ReleaseMixed`, `OntologyMissing`, `ValidationRefused`, what the reader of the documents raises, and what
+    `Dataset.change` raises; the dataset then stays as it was.
     """
     identifiers(into.cohort, 0)
     if into.keep not in {"terms", "fhir", "both"}:
         raise UnknownKeep(keep=into.keep)
-    check_base(into.base or _own_base(into.cohort))
+    base = check_base(into.base or _own_base(into.cohort))
+    if base.startswith(_SPECIFICATION):
+        raise BaseReserved(base=base, type="Patient")
     with dataset.change(who=into.who or software(), source=f"FHIR into cohort {into.cohort}") as change:
         view = dataset.view()
         if NamedNode(ONTOLOGY_GRAPH) not in view.graphs:
@@ -124,84 +138,94 @@ class _Intake:
 
     def __init__(self, change: Change, view: View, into: Into, folder: Path) -> None:
         self.change, self.view, self.into, self.folder = change, view, into, folder
-        self.graph = COHORT + into.cohort
+        self.graph = NamedNode(COHORT + into.cohort)
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
-        self.models = [name for name in into.models
-                       if next(view.quads(NamedNode(expand(f"model:{name}"))), None) is not None]  # fmt: skip
-        titles = into.titles or {"en": f"{into.cohort} (FHIR)", "fr": f"{into.cohort} (FHIR)"}
-        self.about = About(into.cohort, {lang: titles[lang] for lang in LANGUAGES}, into.identifiability, into.holder, self.models)
+        titles = into.titles or dict.fromkeys(LANGUAGES, f"{into.cohort} (FHIR)")
+        models = [name for name in into.models if self._knows(f"model:{name}")]
+        self.about = About(into.cohort, titles, into.identifiability, into.holder, models)
         stamp = hashlib.sha256(f"{view.version} {self.started.isoformat()} {into.cohort}".encode()).hexdigest()[:16]
         self.iri = f"{ID}intake/{into.cohort}.{stamp}"
-        self.stamp = stamp
 
     def run(self, documents: Iterable[Document], faults: Sequence[DocumentError]) -> Report:
-        begun = time.perf_counter()
-        base = self.into.base or _own_base(self.into.cohort)
-        with Taking(self.view, self.into.cohort, base, self.into.release, self.into.keep, self.about, self.iri, self.stamp,
-                    self.folder, specimen=self.into.specimen, listed=self.into.listed) as taking:  # fmt: skip
-            taking.take_all(documents)
-            taking.add_faults(faults)
-            changed = taking.is_changed and not (taking.is_transaction and taking.refused)
-            if changed:
+        """Read, validate, load and commit."""
+        into, base = self.into, self.into.base or _own_base(self.into.cohort)
+        with Loader(self.change, self.graph) as loader, Taking(
+            self.view, self.about, base, into.release, into.keep, self.iri, self.folder, specimen=into.specimen,
+            listed=into.listed, segment=loader.load,
+        ) as taking:  # fmt: skip
+            tally = taking.tally
+            with self._stage("read"):
+                taking.take_all(documents)
+                tally.add_faults(faults)
+                is_refused = taking.is_transaction and tally.outcomes["refused"]
+                if not taking.is_changed or is_refused:
+                    return self._report(taking, self.view, "", 0)
                 self._finish(taking)
-            self._count("read", begun)
-            if not changed:
-                return taking.report(self.view, self.graph, "", committed=False, triples=0, seconds=self.seconds)
-            if self.into.keep != "fhir":
-                begun = time.perf_counter()
-                check_specimen(self.view, self.into.cohort, taking.terms.specimen, taking.context())
-                self._count("validate", begun)
-            begun = time.perf_counter()
-            triples = self._load(taking)
-            self._count("load", begun)
-            begun = time.perf_counter()
-            after = self.change.commit(self._check if self.into.keep != "fhir" else None)
-            self._count("commit", begun)
-            return taking.report(after, self.graph, self.iri, committed=True, triples=triples, seconds=self.seconds)
+            if into.keep != "fhir":
+                with self._stage("validate"):
+                    check_specimen(self.view, into.cohort, taking.terms.specimen, taking.context())
+            with self._stage("load"):
+                triples = loader.finish() + self._load(taking)
+            with self._stage("commit"):
+                after = self.change.commit(self._check if into.keep != "fhir" else None)
+            return self._report(taking, after, self.iri, triples)
+
+    def _report(self, taking: Taking, view: View, iri: str, triples: int) -> Report:
+        return taking.tally.to_report(
+            view, graph=self.graph.value, intake=iri, release=self.into.release, triples=triples,
+            validated=taking.terms.seen if iri else 0, is_whole=taking.terms.is_whole, seconds=self.seconds,
+        )  # fmt: skip
 
     def _finish(self, taking: Taking) -> None:
         """Write what is known only at the end: patients, codes, the cohort, the intake."""
         taking.finish()
         if self.into.keep == "fhir":
             return
-        text = ""
-        if next(self.view.quads(NamedNode(expand(f"cohort:{self.into.cohort}")), graph=NamedNode(self.graph)), None) is None:
-            text += describe_cohort(self.view, self.about)
-        text += describe_elements(self.view, self.into.cohort, taking.units)
+        text = "" if self._knows(f"cohort:{self.into.cohort}", self.graph) else describe_cohort(self.view, self.about)
+        text += describe_elements(self.view, self.into.cohort, taking.tally.units)
         text += describe_intake(
             self.iri, who=self.into.who, program=software(), started=self.started, ended=datetime.now(UTC),
             digests=taking.digests(), release=self.into.release,
         )  # fmt: skip
         taking.terms.put(text.encode(), "about")
 
+    def _knows(self, curie: str, graph: NamedNode | None = None) -> bool:
+        return next(self.view.quads(NamedNode(expand(curie)), graph=graph), None) is not None
+
     def _load(self, taking: Taking) -> int:
         """Put what was made into the store in place of what it replaces; return how many triples came in."""
-        taking.flush()
+        taking.terms.flush()
+        taking.resources.flush()
         self.change.remove(taking.outdated())
         triples = 0
-        for spool, graph in ((taking.terms, self.graph), (taking.resources, FHIR + self.into.cohort)):
+        for spool, graph in ((taking.terms, self.graph), (taking.resources, NamedNode(FHIR + self.into.cohort))):
             if len(spool):
-                triples += self.change.bulk(spool.path, NamedNode(graph))
+                triples += self.change.bulk(spool.path, graph)
         if self.into.keep != "fhir":
-            self._recount(taking)
+            self._recount("individualCount", taking.tally.new_patients)
+            self._recount("recordCount", taking.tally.new_records)
         return triples
 
-    def _recount(self, taking: Taking) -> None:
-        """Say how many people and records the dataset has now."""
-        dataset, graph = NamedNode(expand(f"dataset:{self.into.cohort}")), NamedNode(self.graph)
-        for name, more in (("individualCount", taking.new_patients), ("recordCount", taking.new_records)):
-            verb = NamedNode(PEPR + name)
-            before = list(self.view.quads(dataset, verb, None, graph))
-            known = sum(int(quad.object.value) for quad in before if isinstance(quad.object, Text))
-            self.change.remove(before)
-            number = Text(str(known + more), datatype=NamedNode(expand("xsd:integer")))
-            self.change.add([Quad(dataset, verb, number, graph)])
+    def _recount(self, name: str, more: int) -> None:
+        """Say how many people or records the dataset has now."""
+        dataset, verb = NamedNode(expand(f"dataset:{self.into.cohort}")), NamedNode(PEPR + name)
+        before = list(self.view.quads(dataset, verb, None, self.graph))
+        known = sum(int(quad.object.value) for quad in before if isinstance(quad.object, Text))
+        self.change.remove(before)
+        number = Text(str(known + more), datatype=NamedNode(expand("xsd:integer")))
+        self.change.add([Quad(dataset, verb, number, self.graph)])
 
     def _check(self, view: View) -> None:
-        begun = time.perf_counter()
-        check_sets(view, self.into.cohort)
-        self._count("validate", begun)
+        with self._stage("validate"):
+            check_sets(view, self.into.cohort)
 
-    def _count(self, stage: str, begun: float) -> None:
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Count the time of a stage; a stage within another is not counted twice."""
+        begun, before = time.perf_counter(), sum(self.seconds.values())
+        try:
+            yield
+        finally:
+            within = sum(self.seconds.values()) - before
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun - within

@@ -1,8 +1,8 @@
 """An intake held against the shapes before it is committed, and checked as a set once it stands in the store.
 
-pySHACL looks at one node after the other, so of a large intake it is given a specimen: the first nodes of each form. Nodes
-of one form come out of one template and differ in values alone, and values are checked when they are read. What grows with
-the intake is asked of all nodes by a few queries (`queries/fhir/unsound-*.rq`).
+pySHACL looks at one node after the other, so of a large intake it is given a specimen: the first nodes of each form.
+Nodes of one form come out of one template and differ in values alone, and values are checked when they are read. What
+grows with the intake is asked of all nodes by a few queries (`queries/fhir/unsound-*.rq`).
 """
 
 from collections.abc import Mapping, Sequence

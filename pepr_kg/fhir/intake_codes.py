@@ -29,7 +29,9 @@ _EXACT, _NARROW, _ACCEPTED = expand("skos:exactMatch"), expand("skos:narrowMatch
 _TYPE: Final = f"<{expand('rdf:type')}>"
 _LABEL: Final = f"<{expand('rdfs:label')}>"
 _ANY_URI: Final = f"^^<{expand('xsd:anyURI')}>"
-_ICD: Final = re.compile(r"(http://id\.who\.int/icd/release/10/2019/|http://data\.esante\.gouv\.fr/atih/cim10/)([A-Z][0-9]{2})")
+_ICD: Final = re.compile(
+    r"(http://id\.who\.int/icd/release/10/2019/|http://data\.esante\.gouv\.fr/atih/cim10/)([A-Z][0-9]{2})"
+)
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 _REMEMBERED: Final = 100_000  # distinct concepts; then it begins anew
 _DIGITS: Final = 20  # of the digest that names a code without an IRI
@@ -172,8 +174,9 @@ class Codes:
         iri = f"{ID}code/{digest}"
         if iri not in self.described:
             term = f"<{iri}>"
-            lines = [f"{term} {_TYPE} <{PEPR}Code> .\n", f"{term} <{PEPR}codeValue> {literal(code)} .\n",
-                     f"{term} {_LABEL} {literal(display or code)} .\n"]  # fmt: skip
+            lines = [f"{term} {_TYPE} <{PEPR}Code> .\n", f"{term} <{PEPR}codeValue> {literal(code)} .\n"]
+            if display:
+                lines.append(f"{term} {_LABEL} {literal(display)} .\n")
             uri = absolute_iri(system) if system else None
             if uri is not None:
                 lines.append(f"{term} <{PEPR}codeSystem> {literal(uri)}{_ANY_URI} .\n")

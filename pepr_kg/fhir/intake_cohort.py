@@ -13,27 +13,27 @@ from pepr_kg.fhir.intake_codes import QUANTITY, SEX, Codes
 from pepr_kg.fhir.intake_parts import Identifier, Patient
 from pepr_kg.fhir.intake_records import Refused
 from pepr_kg.fhir.intake_values import INSTANT, XSD, birth_of, literal
-from pepr_kg.namespaces import COHORT, ID, PEPR, expand, shrink
+from pepr_kg.namespaces import COHORT, ID, expand, shrink
 from pepr_kg.store import NamedNode, View
 
 _PROV: Final = expand("prov:")
 _IDENTIFIER_TYPES: Final = {"PI": "ipp", "INS-NIR": "ins-nir", "INS-NIA": "ins-nia"}
 _TEST_DATA: Final = "HTEST"  # v3-ActReason: test health data
-_HOLDER: Final = "organisation:pepr-kg"
+HOLDER: Final = "organisation:pepr-kg"
 MODALITY: Final = expand("modality:electronic-health-records")
 Facts = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the caller says of the cohort: its name, titles (fr, en), how far people can be told apart (a slug), who holds
-    the data (an IRI or short form), and the models that the twins of its patients use (names).
+    """What the caller says of the cohort: its name, titles (fr, en), how far people can be told apart (a slug), who
+    holds the data (an IRI or short form), and the models that the twins of its patients use (names).
     """
 
     name: str
     titles: Mapping[str, str]
     identifiability: str = "pseudonymised"
-    holder: str = _HOLDER
+    holder: str = HOLDER
     models: Sequence[str] = ()
 
 
@@ -74,7 +74,7 @@ def describe_cohort(view: View, about: About) -> str:
     ])  # fmt: skip
     holder = say(expand(about.holder), [
         ("rdf:type", _node("pepr:Organisation")), *_texts("rdfs:label", "projet pepr_kg", "pepr_kg project"),
-    ]) if about.holder == _HOLDER else ""  # fmt: skip
+    ]) if about.holder == HOLDER else ""  # fmt: skip
     return cohort + dataset + condition + holder
 
 
@@ -91,8 +91,8 @@ def describe_elements(view: View, name: str, units: Mapping[str, Counter[str]]) 
         element = expand(f"data-element:{name}.{slug}")
         if slug not in known or next(view.quads(NamedNode(element), graph=graph), None) is not None:
             continue
-        facts = [("rdf:type", _node("pepr:DataElement")),
-                 *_texts("rdfs:label", known[slug].label_fr, known[slug].label_en), ("pepr:quantity", f"<{quantity}>")]  # fmt: skip
+        facts = [("rdf:type", _node("pepr:DataElement")), ("pepr:quantity", f"<{quantity}>")]
+        facts += _texts("rdfs:label", known[slug].label_fr, known[slug].label_en)
         unit = counts.most_common(1)[0][0]
         if unit:
             facts.append(("pepr:unitCode", literal(unit)))

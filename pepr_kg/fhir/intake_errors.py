@@ -18,10 +18,10 @@ class ReleaseMixed(FhirError):
     code, http_status = "fhir-release-mixed", 409
     titles = {"en": "Another release of FHIR", "fr": "Autre version de FHIR"}
     sentences = {
-        "en": 'The cohort "{cohort}" holds FHIR resources of {known}, and these are of {release}. Load them into another cohort, '
-        'or keep the terms alone (keep "terms").',
-        "fr": "La cohorte « {cohort} » contient des ressources FHIR en {known}, et celles-ci sont en {release}. Chargez-les dans "
-        "une autre cohorte, ou ne gardez que les termes (keep « terms »).",
+        "en": 'The cohort "{cohort}" holds FHIR resources of {known}, and these are of {release}. Load them into '
+        'another cohort, or keep the terms alone (keep "terms").',
+        "fr": "La cohorte « {cohort} » contient des ressources FHIR en {known}, et celles-ci sont en {release}. "
+        "Chargez-les dans une autre cohorte, ou ne gardez que les termes (keep « terms »).",
     }
 
 
@@ -31,9 +31,10 @@ class UnknownKeep(FhirError):
     code = "fhir-keep-unknown"
     titles = {"en": "Unknown choice of what to keep", "fr": "Choix de conservation inconnu"}
     sentences = {
-        "en": '"{keep}" is not something to keep. Say "terms" (patients and facts of care), "fhir" (the resources) or "both".',
-        "fr": "« {keep} » n’est pas un choix de conservation. Dites « terms » (patients et faits de soins), « fhir » (les "
-        "ressources) ou « both » (les deux).",
+        "en": '"{keep}" is not something to keep. Say "terms" (patients and facts of care), "fhir" (the resources) or '
+        '"both".',
+        "fr": "« {keep} » n’est pas un choix de conservation. Dites « terms » (patients et faits de soins), « fhir » "
+        "(les ressources) ou « both » (les deux).",
     }
 
 
@@ -44,6 +45,6 @@ class OntologyMissing(FhirError):
     titles = {"en": "Dataset without ontology", "fr": "Jeu de données sans ontologie"}
     sentences = {
         "en": "The dataset in {path} does not have the ontology that says what codes mean. Run pepr-kg build first.",
-        "fr": "Le jeu de données de {path} ne contient pas l’ontologie qui dit ce que les codes désignent. Lancez d’abord "
-        "pepr-kg build.",
+        "fr": "Le jeu de données de {path} ne contient pas l’ontologie qui dit ce que les codes désignent. Lancez "
+        "d’abord pepr-kg build.",
     }

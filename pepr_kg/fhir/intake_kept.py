@@ -30,20 +30,22 @@ class Kept:
     def __init__(self, spool: Spool, cohort: str, base: str, release: str, label: str) -> None:
         self.graph = FHIR + cohort
         self._spool, self._release = spool, release
-        self._writer = Writer(_DIALECTS[release], base, syntax="ntriples", label=f"i{label}n")
+        self._writer = Writer(_DIALECTS[release], base, syntax="ntriples", label=label)
         self._begun = False
 
     def write(
         self, raw: bytes, subject: str, reference: str, version: Version, names: Names
     ) -> tuple[tuple[int, int], tuple[Problem, ...]]:  # fmt: skip
-        """Write a resource; return where it stands and what was noticed. Raises `Refused`, `BadJson`, `ResourceBroken`."""
+        """Write a resource; return where it stands and what was noticed. Raises `Refused`, `BadJson`,
+        `ResourceBroken`.
+        """
         written = self._writer.write(raw, full_url=subject)
         if written.has_errors:
             first = next(problem for problem in written.problems if problem.severity == "error")
             raise Refused(first.path, first.code, first.en.rstrip("."), first.fr.rstrip("."))
         text = written.text
         if b"<urn:" in text:
-            text = _LINK.sub(lambda found: found[1] + b"<" + names.urns.get(found[2].decode(), found[2].decode()).encode() + b">", text)
+            text = _LINK.sub(lambda found: b"%b<%b>" % (found[1], _target(found[2].decode(), names).encode()), text)
         if not self._begun:
             self._begun = True
             self._spool.put(f"<{self.graph}> <{PEPR}fhirRelease> {literal(self._release)} .\n".encode())
@@ -73,6 +75,10 @@ class Kept:
                 yield quad
                 if isinstance(quad.object, BlankNode):
                     waiting.append(quad.object)
+
+
+def _target(urn: str, names: Names) -> str:
+    return names.urns.get(urn, urn)
 
 
 def urns_of(raw: bytes) -> list[str]:

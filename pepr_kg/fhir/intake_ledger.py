@@ -1,5 +1,5 @@
-"""Which version of which resource is known, so that a resource that is sent again changes nothing and an older one never
-takes the place of a newer.
+"""Which version of which resource is known, so that a resource that is sent again changes nothing and an older one
+never takes the place of a newer.
 
 >>> ledger = Ledger()
 >>> ledger.judge("https://example.org/Patient/p1", Version("2", None))
@@ -9,12 +9,10 @@ takes the place of a newer.
 ['same', 'older', 'newer']
 """
 
-
 from enum import StrEnum
 
 from msgspec import Struct
 from msgspec.structs import replace
-
 
 from pepr_kg.columns import select_columns
 from pepr_kg.fhir.intake_values import moment_of
@@ -90,7 +88,9 @@ class Ledger:
         columns = (table[name].to_pylist() for name in ("subject", "version", "updated", "gone"))
         for subject, version, updated, gone in zip(*columns, strict=True):
             known = self._known.get(subject) or Known(Version(version, updated or None))
-            self._known[subject] = replace(known, gone=known.gone or bool(gone), stored=known.stored or (stored and not gone))
+            self._known[subject] = replace(
+                known, gone=known.gone or bool(gone), stored=known.stored or (stored and not gone)
+            )
 
     def get(self, subject: str) -> Known | None:
         """Return what is known of a resource."""
@@ -104,5 +104,3 @@ class Ledger:
     def put(self, subject: str, known: Known) -> None:
         """Remember a resource."""
         self._known[subject] = known
-
-

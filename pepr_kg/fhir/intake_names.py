@@ -2,8 +2,8 @@
 
 A resource is known by its absolute `fullUrl`, else by base, type and id, as a server would name it when it takes a
 transaction in: references to a `urn:uuid:…` of the Bundle lead there too. What is made of it is named
-`id/KIND/COHORT.ID_VERSION` (of a patient without a version, since twins and observations refer to it). FHIR's ids have no
-underscore, so two things never share a name; a resource of another server has a digest of that server in its name.
+`id/KIND/COHORT.ID_VERSION` (of a patient without a version, since twins and observations refer to it). FHIR's ids have
+no underscore, so two things never share a name; a resource of another server has a digest of that server in its name.
 
 >>> names = Names("demo", "https://example.org/fhir/")
 >>> names.subject("Patient", "p1", None), names.subject("Patient", "p1", "urn:uuid:0c3")

@@ -4,10 +4,13 @@ Numbers stay the bytes that they were (`msgspec.Raw`), and so do codes, which ar
 FHIR's. Forms of R4, R4B and R5 stand side by side: `medicationCodeableConcept` and `medication`, `period` and
 `actualPeriod`.
 
->>> part = RESOURCES["Observation"].decode(b'{"code": {"text": "weight"}, "valueQuantity": {"value": 70.50, "code": "kg"}}')
+>>> text = b'{"code": {"text": "weight"}, "valueQuantity": {"value": 70.50, "code": "kg"}}'
+>>> part = RESOURCES["Observation"].decode(text)
 >>> bytes(part.valueQuantity.value), bytes(part.code)
 (b'70.50', b'{"text": "weight"}')
 """
+
+# ruff: noqa: N815  the names are those of FHIR
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,9 +19,28 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 __all__ = [
-    "ABSENT", "RESOURCES", "Coding", "Component", "Condition", "Concept", "Dosage", "Encounter", "Head", "Identifier",
-    "Medication", "MedicationAdministration", "MedicationRequest", "MedicationStatement", "Observation", "Patient",
-    "Period", "Procedure", "Quantity", "READ", "Reference", "Valued",
+    "ABSENT",
+    "READ",
+    "RESOURCES",
+    "Coding",
+    "Component",
+    "Concept",
+    "Condition",
+    "Dosage",
+    "Encounter",
+    "Head",
+    "Identifier",
+    "Medication",
+    "MedicationAdministration",
+    "MedicationRequest",
+    "MedicationStatement",
+    "Observation",
+    "Patient",
+    "Period",
+    "Procedure",
+    "Quantity",
+    "Reference",
+    "Valued",
 ]  # fmt: skip
 
 
@@ -251,6 +273,8 @@ RESOURCES: Final[Mapping[str, "msgspec.json.Decoder[Struct]"]] = {
 MEDICATION: Final = msgspec.json.Decoder(Medication)
 # The elements of each that are read: all others are counted by name.
 READ: Final[Mapping[str, frozenset[str]]] = {
-    name: frozenset({*(item.encode_name for item in msgspec.structs.fields(decoder.type)), "resourceType", "id", "meta"})
+    name: frozenset(
+        {*(item.encode_name for item in msgspec.structs.fields(decoder.type)), "resourceType", "id", "meta"}
+    )
     for name, decoder in RESOURCES.items()
 }

@@ -1,7 +1,7 @@
-"""What each resource becomes: nodes of a cohort as blocks of N-Triples, made from templates.
+r"""What each resource becomes: nodes of a cohort as blocks of N-Triples, made from templates.
 
-A `Node` has a body in which `\0` stands for its own name. What cannot be made says why: `Refused` (the resource is wrong:
-nothing of it is loaded) or `LeftOut` (it is right and says nothing that we have a place for; it is counted).
+A `Node` has a body in which `\0` stands for its own name. What cannot be made says why: `Refused` (the resource is
+wrong: nothing of it is loaded) or `LeftOut` (it is right and says nothing that we have a place for; it is counted).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -216,7 +216,9 @@ class Records:
         """Yield the condition, and an observation of yes or no for each quantity of ours that its code stands for."""
         meaning = self._code(part.code)
         begin = part.onsetDateTime or (part.onsetPeriod and part.onsetPeriod.start)
-        end = part.abatementDateTime or (part.abatementPeriod and (part.abatementPeriod.end or part.abatementPeriod.start))
+        end = part.abatementDateTime or (
+            part.abatementPeriod and (part.abatementPeriod.end or part.abatementPeriod.start)
+        )
         status, sure = _first_code(part.clinicalStatus), _first_code(part.verificationStatus)
         body = f"{A}Condition> .\n{OF}{patient} .\n{_all_codes(meaning)}"
         for name, text in (("beginsAt", begin), ("endsAt", end), ("recordedAt", part.recordedDate)):
@@ -226,7 +228,9 @@ class Records:
             body += f"{_STATUS}{literal(status)} .\n"
         if sure:
             body += f"\0 <{PEPR}verificationStatus> {literal(sure)} .\n"
-        yield Node("condition", "", body, f"{bool(begin)}{bool(end)}{bool(part.recordedDate)}{bool(status)}{bool(sure)}")
+        yield Node(
+            "condition", "", body, f"{bool(begin)}{bool(end)}{bool(part.recordedDate)}{bool(status)}{bool(sure)}"
+        )
         if sure in _UNSURE:
             return
         since = begin or part.recordedDate
@@ -282,10 +286,14 @@ class Records:
     def statement(self, part: parts.MedicationStatement, patient: str) -> Iterator[Node]:
         """Yield the use of a drug that was stated."""
         dosage = part.dosage[0] if part.dosage else None
-        recorded = self.times("recordedAt", part.dateAsserted, "MedicationStatement.dateAsserted") if part.dateAsserted else ""
+        recorded = (
+            self.times("recordedAt", part.dateAsserted, "MedicationStatement.dateAsserted") if part.dateAsserted else ""
+        )
         dose = self._dosage(dosage, "MedicationStatement.dosage[0]")
         period = part.effectivePeriod or (parts.Period(part.effectiveDateTime) if part.effectiveDateTime else None)
-        yield self._event("medication-use", "MedicationUse", patient, self._drug(part), period, part.status, recorded + dose)
+        yield self._event(
+            "medication-use", "MedicationUse", patient, self._drug(part), period, part.status, recorded + dose
+        )
 
     def administration(self, part: parts.MedicationAdministration, patient: str) -> Iterator[Node]:
         """Yield the dose that was given."""
@@ -300,7 +308,8 @@ class Records:
         block = self._dose(dose, "MedicationAdministration.dosage.dose")
         if not block:
             raise LeftOut("no-dose")
-        body = (f"{A}Administration> .\n{OF}{patient} .\n{_QUANTITY}{meaning.property}> .\n{_codes_beside(meaning)}{block}"
+        body = (f"{A}Administration> .\n{OF}{patient} .\n{_QUANTITY}{meaning.property}> "
+                f".\n{_codes_beside(meaning)}{block}"
                 f"{self.times('administeredAt', when, 'MedicationAdministration.effective')}")  # fmt: skip
         if period:
             body += self.period(period, "MedicationAdministration.effectivePeriod")
@@ -347,7 +356,7 @@ class Records:
 
     # ---- What they share ---------------------------------------------------------------------------------------------
 
-    def _event(
+    def _event(  # noqa: PLR0917  what care events share
         self, kind: str, name: str, patient: str, meaning: Meaning, period: parts.Period | None, status: str | None,
         more: str = "",
     ) -> Node:  # fmt: skip
@@ -372,7 +381,8 @@ class Records:
             raise Refused(
                 path, "bad-date",
                 f"“{shown}” is no date of FHIR: YYYY, YYYY-MM, YYYY-MM-DD, or a day with hour and zone. Correct it",
-                f"« {shown} » n’est pas une date de FHIR : AAAA, AAAA-MM, AAAA-MM-JJ, ou un jour avec l’heure et le fuseau. "
+                f"« {shown} » n’est pas une date de FHIR : AAAA, AAAA-MM, AAAA-MM-JJ, ou un jour avec l’heure et le "
+                "fuseau. "
                 "Corrigez-la",
             )  # fmt: skip
         written = f'{_WRITTEN_TIME}"{found[1]}" .\n' if found[1] and name == "observedAt" else ""

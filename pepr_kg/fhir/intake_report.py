@@ -30,15 +30,15 @@ KINDS: Final[Mapping[str, Text]] = {
 }
 _WORDS: Final[Mapping[str, Text]] = {
     "received": {
-        "en": "{received} resources received: {created} new, {updated} changed, {unchanged} unchanged, {withdrawn} withdrawn, "
-              "{refused} refused.",
-        "fr": "{received} ressources reçues : {created} nouvelles, {updated} modifiées, {unchanged} inchangées, {withdrawn} "
-              "retirées, {refused} refusées.",
+        "en": "{received} resources received: {created} new, {updated} changed, {unchanged} unchanged, {withdrawn} "
+        "withdrawn, {refused} refused.",
+        "fr": "{received} ressources reçues : {created} nouvelles, {updated} modifiées, {unchanged} inchangées, "
+        "{withdrawn} retirées, {refused} refusées.",
     },
-    "made": {"en": "Made: {what}.", "fr": "Produit : {what}."},
-    "unmapped": {"en": "Not mapped, by type: {what}.", "fr": "Sans correspondance, par type : {what}."},
-    "left_out": {"en": "Left out: {what}.", "fr": "Laissé de côté : {what}."},
-    "elements": {"en": "Elements that are not read: {what}.", "fr": "Éléments non lus : {what}."},
+    "made": {"en": "Made: {what}.", "fr": "Produit : {what}."},
+    "unmapped": {"en": "Not mapped, by type: {what}.", "fr": "Sans correspondance, par type : {what}."},
+    "left_out": {"en": "Left out: {what}.", "fr": "Laissé de côté : {what}."},
+    "elements": {"en": "Elements that are not read: {what}.", "fr": "Éléments non lus : {what}."},
     "close": {
         "en": "{close} observations were taken by a code of close meaning.",
         "fr": "{close} observations ont été prises d’après un code de sens voisin.",
@@ -48,19 +48,28 @@ _WORDS: Final[Mapping[str, Text]] = {
         "fr": "{stubs} patients sont nommés par d’autres ressources et n’ont pas été envoyés.",
     },
     "checked": {
-        "en": "Shapes were held against {validated} nodes, one by one; the others are of the same forms and were checked as a set.",
-        "fr": "Les formes ont été vérifiées sur {validated} nœuds, un à un ; les autres sont faits sur les mêmes modèles et ont été "
-              "vérifiés en bloc.",
+        "en": "Shapes were held against {validated} nodes, one by one; the others are of the same forms and were "
+        "checked as a set.",
+        "fr": "Les formes ont été vérifiées sur {validated} nœuds, un à un ; les autres sont faits sur les mêmes "
+        "modèles et ont été vérifiés en bloc.",
     },
     "nothing": {"en": "Nothing was changed.", "fr": "Rien n’a été modifié."},
     "more": {"en": "… and {count} more problems.", "fr": "… et {count} autres problèmes."},
-}  # fmt: skip
+}
 _LISTED: Final = 20
+_NUMBERS: Final = (
+    "received", "created", "updated", "unchanged", "withdrawn", "refused", "close", "stubs", "validated",
+)  # fmt: skip
+_PLAIN: Final = (
+    "graph", "intake", "release", "committed", "received", "created", "updated", "unchanged", "withdrawn", "refused",
+    "triples", "validated", "is_whole", "stubs", "close", "problem_count",
+)  # fmt: skip
+_TABLES: Final = ("counts", "unmapped", "left_out", "elements", "identifiers", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something about one resource: `source` and `where` (", line 3"), its reference, what is wrong and how to mend it."""
+    """Something about one resource: `source` and `where` (", line 3"), its reference, what is wrong, how to mend it."""
 
     source: str
     where: Text
@@ -76,6 +85,18 @@ class Incident:
         place = f"{self.source}{self.where[lang]}".removeprefix(", ")
         return colon.join(part for part in (place, self.reference, getattr(self, lang)) if part)
 
+    def to_dict(self) -> dict[str, str]:
+        """Return it as JSON takes it."""
+        return {
+            "source": self.source,
+            "where": self.where["en"].removeprefix(", "),
+            "reference": self.reference,
+            "severity": self.severity,
+            "code": self.code,
+            "en": self.en,
+            "fr": self.fr,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -89,12 +110,13 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an intake did. `counts` are the nodes made, by kind; `unmapped` the resources without a place in our terms, by
-    type; `left_out` those of a mapped type that say too little, by TYPE:REASON; `elements` what was not read, by name.
+    """What an intake did. `counts` are the nodes made, by kind; `unmapped` the resources without a place in our terms,
+    by type; `left_out` those of a mapped type that say too little, by TYPE:REASON; `elements` what was not read, by
+    name.
 
-    `resources` is in the order of the documents, if it was asked for. `committed` is False where nothing was to be changed
-    or a transaction had a resource that was refused; `validated` nodes were held against the shapes one by one; `stubs` are
-    patients that others name and nobody sent. `seconds` by stage.
+    `resources` is in the order of the documents, if it was asked for. `committed` is False where nothing was to be
+    changed or a transaction had a resource that was refused; `validated` nodes were held against the shapes one by one,
+    which was all of them if `is_whole`; `stubs` are patients that others name and nobody sent. `seconds` by stage.
     """
 
     view: View | None = None
@@ -145,8 +167,7 @@ class Report:
 
     def to_text(self, lang: str) -> str:
         """Return the report for a person."""
-        numbers = {name: getattr(self, name) for name in (
-            "received", "created", "updated", "unchanged", "withdrawn", "refused", "close", "stubs", "validated")}  # fmt: skip
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
 
         def say(name: str, what: str = "") -> str:
             return _WORDS[name][lang].format(what=what, **numbers)
@@ -173,19 +194,9 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON takes it."""
-        plain = ("graph", "intake", "release", "committed", "received", "created", "updated", "unchanged", "withdrawn",
-                 "refused", "triples", "validated", "stubs", "close")  # fmt: skip
-        return {name: getattr(self, name) for name in plain} | {
-            name: dict(getattr(self, name))
-            for name in ("counts", "unmapped", "left_out", "elements", "identifiers", "seconds")
-        } | {
-            "problems": [
-                {"source": item.source, "where": item.where["en"].removeprefix(", "), "reference": item.reference,
-                 "severity": item.severity, "code": item.code, "en": item.en, "fr": item.fr}
-                for item in self.problems
-            ],
-            "problem_count": self.problem_count,
-        }  # fmt: skip
+        found: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        found |= {name: dict(getattr(self, name)) for name in _TABLES}
+        return found | {"problems": [item.to_dict() for item in self.problems]}
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -10,19 +10,27 @@
 """
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 _BUFFER: Final = 4 << 20  # bytes
+_SEGMENT: Final = 64 << 20
 
 
 class Spool:
-    """A file of N-Triples. Of each form the first so many blocks are kept as a specimen."""
+    """A file of N-Triples. Of each form the first so many blocks are kept as a specimen.
 
-    def __init__(self, path: Path, specimen: int = 0) -> None:
+    With `segment`, a file that is large enough is closed, handed over and followed by another; nothing can be blanked
+    then.
+    """
+
+    def __init__(self, path: Path, specimen: int = 0, segment: Callable[[Path], None] | None = None) -> None:
         self.path = path
         self._limit = specimen
+        self._segment = segment
+        self._segments = 0
         self._seen: Counter[str] = Counter()
         self._specimen: list[bytes] = []
         self._file = path.open("w+b", buffering=_BUFFER)
@@ -48,6 +56,7 @@ class Spool:
         return len(self._specimen)
 
     def __len__(self) -> int:
+        """Return how many bytes stand in the file of now."""
         return self._length
 
     def put(self, block: bytes, form: str = "") -> tuple[int, int]:
@@ -63,6 +72,13 @@ class Spool:
         place = self._length, len(block)
         self._file.write(block)
         self._length += len(block)
+        if self._segment is not None and self._length > _SEGMENT:
+            self._file.close()
+            self._segment(self.path)
+            self._segments += 1
+            self.path = self.path.with_name(f"{self._segments}.nt")
+            self._file = self.path.open("w+b", buffering=_BUFFER)
+            self._length = 0
         return place
 
     def flush(self) -> None:

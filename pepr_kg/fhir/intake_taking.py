@@ -1,13 +1,11 @@
-"""One document after the other, taken: which resource and version it is, what becomes of it, and what is reported.
+"""One document after the other, taken: which resource and version it is, and what becomes of it.
 
-Two passes are never needed: what refers to an entry further on in its Bundle (`urn:uuid:…`), or to a Medication that may
-still come, waits until the end.
+Two passes are never needed: what refers to an entry further on in its Bundle (`urn:uuid:…`), or to a Medication that
+may still come, waits until the end.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -17,37 +15,33 @@ import msgspec
 from pepr_kg.errors import PeprError
 from pepr_kg.fhir import intake_parts as parts
 from pepr_kg.fhir.documents import Document
-from pepr_kg.fhir.documents_errors import DocumentError
-from pepr_kg.fhir.exact import read_json
 from pepr_kg.fhir.intake_codes import Codes, Meaning
 from pepr_kg.fhir.intake_cohort import MODALITY, About, describe_patient, say
 from pepr_kg.fhir.intake_kept import Kept, urns_of
 from pepr_kg.fhir.intake_ledger import Known, Ledger, Order, Version
 from pepr_kg.fhir.intake_names import Names, identifier_of, type_of
+from pepr_kg.fhir.intake_people import People
+from pepr_kg.fhir.intake_reading import canonical, is_id, read_head, state_of, version_of, wrong_kind
 from pepr_kg.fhir.intake_records import CLASSES, LeftOut, Node, Records, Refused
-from pepr_kg.fhir.intake_report import Incident, Outcome, Report, Taken
+from pepr_kg.fhir.intake_report import Outcome
 from pepr_kg.fhir.intake_spool import Spool
-from pepr_kg.fhir.intake_values import INSTANT, literal, moment_of, time_of
-from pepr_kg.fhir.problems import Severity
+from pepr_kg.fhir.intake_tally import Tally
+from pepr_kg.fhir.intake_values import literal, moment_of, time_of
+from pepr_kg.fhir.problems import Problem
 from pepr_kg.fhir.tables import load_table
-from pepr_kg.fhir.terminology import check_code
+from pepr_kg.fhir.terminology import check_code, check_codes
 from pepr_kg.namespaces import COHORT, ID, ONTOLOGY_GRAPH, PEPR, expand
 from pepr_kg.store import NamedNode, Quad, View, file_digest
 
-_GENERIC: Final = msgspec.json.Decoder(float_hook=Decimal)
-_PLAIN: Final = msgspec.json.Encoder(decimal_format="number")
-_HEAD: Final = msgspec.json.Decoder(parts.Head)
 _FROM: Final = f"\0 <{expand('prov:wasDerivedFrom')}> <"
 _BY: Final = f"\0 <{expand('prov:wasGeneratedBy')}> <"
 _VERSION: Final = f"\0 <{PEPR}resourceVersion> "
 _MODIFIED: Final = f"\0 <{expand('dcterms:modified')}> "
 _REVISES: Final = f"<{expand('prov:wasRevisionOf')}>"
 _STATUS: Final = f"<{PEPR}hasResultStatus> <{ID}result-status/"
-_MEMBER: Final = f"\0 <{PEPR}memberOfCohort> <"
-_TAKEN_BACK: Final = frozenset({"entered-in-error", "cancelled"})
-_DIGITS: Final = 16
-_PROBLEMS: Final = 1000  # that are kept with their words; all are counted
+_PATIENT: Final = f"{ID}patient/"
 _MAPPED: Final = frozenset(parts.RESOURCES)
+_REVISED: Final = 1000  # whose revisions may be in the specimen
 _WITHDRAWN: Final = {
     "entered-in-error": ("It was declared to be entered in error.", "La source l’a déclaré saisi par erreur."),
     "cancelled": ("It was cancelled at the source.", "La source l’a annulé."),
@@ -59,65 +53,36 @@ class _Waits(Exception):
     """What a resource refers to may still come."""
 
 
-def canonical(raw: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return a resource as Python has it and as compact JSON, numbers as they are written.
-
-    A key that stands twice in an object leaves fewer quotation marks in the compact form than there were: exact and cheap.
-    Raises `BadJson`.
-    """
-    try:
-        value = _GENERIC.decode(raw)
-        text = _PLAIN.encode(value)
-    except (msgspec.MsgspecError, ArithmeticError, RecursionError, UnicodeDecodeError):
-        value, text = read_json(raw), raw
-    else:
-        if text.count(b'"') != raw.count(b'"'):
-            read_json(raw)
-    return (value if isinstance(value, dict) else {}), text
-
-
 class Taking:
     """Takes documents. After `take_all` and `finish` the two spools hold what is to be loaded."""
 
     def __init__(  # noqa: PLR0917  what one intake is made of
-        self, view: View, cohort: str, base: str, release: str, keep: str, about: About, iri: str, stamp: str, folder: Path,
-        *, specimen: int, listed: bool,
+        self, view: View, about: About, base: str, release: str, keep: str, iri: str, folder: Path, *, specimen: int,
+        listed: bool, segment: Callable[[Path], None] | None = None,
     ) -> None:  # fmt: skip
-        self.view, self.cohort, self.release, self.about, self.iri = view, cohort, release, about, iri
-        self.in_terms, self.in_fhir = keep != "fhir", keep != "terms"
-        self.names, self.codes = Names(cohort, base), Codes.read(view)
-        self.ledger = Ledger.read(view, cohort)
+        self.view, self.about, self.release, self.cohort = view, about, release, about.name
+        self.in_terms = keep != "fhir"
+        self.tally = Tally(listed=listed)
+        self.names, self.codes = Names(about.name, base), Codes.read(view)
+        self.ledger = Ledger.read(view, about.name)
         self.records = Records(self.codes, self._drug)
-        self.table = load_table(release)
-        self.terms = Spool(folder / "terms.nt", specimen)
+        self.terms = Spool(folder / "terms.nt", specimen, segment)
         self.resources = Spool(folder / "resources.nt")
-        self.kept = Kept(self.resources, cohort, base, release, stamp) if self.in_fhir else None
-        self.counts: Counter[str] = Counter()
-        self.outcomes: Counter[str] = Counter()
-        self.unmapped: Counter[str] = Counter()
-        self.left_out: Counter[str] = Counter()
-        self.identifiers: Counter[str] = Counter()
-        self.units: dict[str, Counter[str]] = {}
-        self.problems: list[Incident] = []
-        self.problem_count = self.received = self.close = self.stubs = 0
-        self.new_patients = self.new_records = 0
+        label = f"i{iri.rpartition('.')[2]}n"
+        self.kept = Kept(self.resources, about.name, base, release, label) if keep != "terms" else None
         self.is_transaction = self.is_changed = False
-        self._listed = listed
-        self._taken: list[Taken] = []
-        self._shapes: Counter[tuple[str, tuple[str, ...]]] = Counter()
-        self._patients: dict[str, str] = {}  # term of a patient -> its triples; nothing for one whom others name
-        self._gone: set[str] = set()
+        self._tail = f"{_BY}{iri}> .\n"
+        self._people = People(view, about, self._tail)
+        self._types = load_table(release).resources
         self._superseded: set[str] = set()
         self._drugs: dict[str, Meaning] = {}
-        self._waiting: list[tuple[int, Document]] = []
-        self._outdated: list[tuple[str, str]] = []  # graph and subject of what the store is to lose
+        self._waiting: list[tuple[Document, int]] = []
+        self._outdated: list[tuple[str, str]] = []  # "terms" or "fhir", and the subject that the store is to lose
         self._digests: dict[str, Any] = {}
         self._final = False
-        self._tail = f"{_BY}{iri}> .\n"
+        self._full_url: str | None = None  # of the document in hand
 
     def __enter__(self) -> "Taking":
-        self.terms.__enter__()
-        self.resources.__enter__()
         return self
 
     def __exit__(
@@ -126,27 +91,19 @@ class Taking:
         self.terms.__exit__(kind, value, trace)
         self.resources.__exit__(kind, value, trace)
 
-    @property
-    def refused(self) -> int:
-        """Return how many resources were refused."""
-        return self.outcomes["refused"]
-
     # ---- One document after the other --------------------------------------------------------------------------------
 
     def take_all(self, documents: Iterable[Document]) -> None:
         """Take the documents, and then those that had to wait."""
         for document in documents:
-            self.received += 1
+            place = self.tally.receive(document)
             self._note_source(document)
             if document.bundle is not None and document.bundle.type == "transaction":
                 self.is_transaction = True
-            place = len(self._taken)
-            if self._listed:
-                self._taken.append(Taken(document.type, document.id, "ignored", ""))
             self._take(document, place)
         self._final = True
         waiting, self._waiting = self._waiting, []
-        for place, document in waiting:
+        for document, place in waiting:
             self._take(document, place)
 
     def _note_source(self, document: Document) -> None:
@@ -160,195 +117,211 @@ class Taking:
 
     def _take(self, document: Document, place: int) -> None:
         try:
-            self._take_one(document, place)
+            if document.is_removal:
+                self._remove(document, place)
+            else:
+                self._take_one(document, place)
         except _Waits:
-            self._waiting.append((place, document))
+            self._waiting.append((document, place))
         except Refused as error:
-            self._report(document, "error", error.code, f"{error.path}: {error.en}.", f"{error.path}\u202f: {error.fr}.")
-            self._done(document, place, "refused")
+            en, fr = f"{error.path}: {error.en}.", f"{error.path}\u202f: {error.fr}."
+            self.tally.report_problem(document, "error", error.code, en, fr)
+            self.tally.done(document, place, "refused")
         except PeprError as error:
-            self._report(document, "error", error.code, error.message("en"), error.message("fr"))
-            self._done(document, place, "refused")
+            self.tally.report_problem(document, "error", error.code, error.message("en"), error.message("fr"))
+            self.tally.done(document, place, "refused")
 
     def _take_one(self, document: Document, place: int) -> None:
-        if document.is_removal:
-            self._remove(document, place)
-            return
-        try:
-            head = _HEAD.decode(document.data)
-        except msgspec.MsgspecError as error:
-            raise _wrong_kind(document.type or "Resource", error) from error
-        if head.resourceType not in self.table.resources:
-            shown = head.resourceType[:40]
-            raise Refused("resourceType", "unknown-type", f"{self.release} has no resource type “{shown}”. Correct it, or give the release of the data",
-                          f"{self.release} n’a pas de type de ressource « {shown} ». Corrigez-le, ou donnez la version des données")  # fmt: skip
-        if self.kept is None and head.resourceType not in _MAPPED:
-            self.unmapped[head.resourceType] += 1
-            self._done(document, place, "ignored")
+        head = read_head(document.data, document.type)
+        type_name = head.resourceType
+        if type_name not in self._types:
+            raise _unknown_type(type_name, self.release)
+        if self.kept is None and type_name not in _MAPPED:
+            self.tally.unmapped[type_name] += 1
+            self.tally.done(document, place, "ignored")
             return
         value, text = canonical(document.data)
-        subject = self._subject(document, head)
-        version = self._version(head, text)
-        order = self.ledger.judge(subject, version)
+        subject, version = self._subject(document, head), version_of(head, text)
+        known = self.ledger.get(subject)
+        order = Order.NEW if known is None else version.against(known.version)
         if order is Order.SAME or order is Order.OLDER:
             if order is Order.OLDER:
-                self._report(document, "information", "older", "A newer version is known; this one was left out.",
-                             "Une version plus récente est connue ; celle-ci a été laissée de côté.")  # fmt: skip
-            self._done(document, place, "unchanged", version.text)
+                self.tally.report_problem(
+                    document,
+                    "information",
+                    "older",
+                    "A newer version is known; this one was left out.",
+                    "Une version plus récente est connue\u202f; celle-ci a été laissée de côté.",
+                )
+            self.tally.done(document, place, "unchanged", version.text)
             return
-        state = _state(value)
-        written: tuple[int, int] | None = None
+        state = state_of(value)
         nodes: list[Node] = []
-        patient = ""
+        patient = said = ""
         if state is None and self.in_terms:
-            nodes, patient = self._make(document, head.resourceType, subject)
+            nodes, patient, said = self._make(document, type_name, subject)
+        written = None
         if self.kept is not None and state != "entered-in-error":
-            written = self._keep(document, head, subject, version)
-        known = self.ledger.get(subject)
+            written = self._keep(document, head, value, subject, version)
         if known is not None and known.place is not None and self.kept is not None:
             self.kept.take_back(known.place)
         if state is not None:
-            self._withdraw(subject, known, version, state, f"{head.resourceType}/{head.id or ''}")
-            if known is None or not known.nodes:
-                self.ledger.put(subject, Known(version, (), True, known.stored if known else False, written))
-            self._done(document, place, "withdrawn", version.text)
+            self._withdraw(subject, known, version, state, f"{type_name}/{head.id or ''}")
+            self.tally.done(document, place, "withdrawn", version.text)
             return
+        iris: tuple[str, ...] = ()
         if self.in_terms:
-            self._shapes[head.resourceType, tuple(value)] += 1
-        iris = self._write(subject, version, nodes, patient, known) if self.in_terms else ()
-        if known is not None and known.stored:
+            self.tally.read(type_name, tuple(value))
+            iris = self._write(subject, version, nodes, patient, said, known)
+        if known is not None and (known.stored or known.gone):
             self._outdated.append(("fhir", subject))
+        if known is not None and known.gone:
+            self._outdated.append(("terms", subject))
         self.ledger.put(subject, Known(version, iris, False, False, written))
-        if written is not None or iris or head.resourceType == "Patient":
-            self.is_changed = True
-        outcome: Outcome = "created" if order is Order.NEW or (known is not None and known.gone) else "updated"
-        if written is None and not iris and not (self.in_terms and head.resourceType == "Patient"):
-            outcome = "ignored"
-        self._done(document, place, outcome, version.text)
+        is_kept = written is not None or bool(iris)
+        self.is_changed = self.is_changed or is_kept
+        is_new = order is Order.NEW or (known is not None and known.gone)
+        outcome: Outcome = "ignored" if not is_kept else "created" if is_new else "updated"
+        self.tally.done(document, place, outcome, version.text)
 
     def _subject(self, document: Document, head: parts.Head) -> str:
         identifier = head.id or identifier_of(document.full_url)
         if not identifier:
             identifier = hashlib.sha256(document.data).hexdigest()[:32]
-            self._report(document, "warning", "no-id", "It has no id, so only the same content will be known again.",
-                         "Elle n’a pas d’id : seul un contenu identique sera reconnu.")  # fmt: skip
-        elif not _is_id(identifier):
+            self.tally.report_problem(
+                document,
+                "warning",
+                "no-id",
+                "It has no id, so only the same content will be known again.",
+                "Elle n’a pas d’id\u202f: seul un contenu identique sera reconnu.",
+            )
+        elif not is_id(identifier):
             shown = identifier[:70]
-            raise Refused("id", "bad-id", f"“{shown}” is no id of FHIR (1 to 64 letters, digits, hyphens, dots). Correct it",
-                          f"« {shown} » n’est pas un id de FHIR (1 à 64 lettres, chiffres, traits d’union, points). Corrigez-le")  # fmt: skip
+            raise Refused(
+                "id",
+                "bad-id",
+                f"“{shown}” is no id of FHIR (1 to 64 letters, digits, hyphens, dots). Correct it",
+                f"« {shown} » n’est pas un id de FHIR (1 à 64 lettres, chiffres, traits d’union, points). Corrigez-le",
+            )
         return self.names.subject(head.resourceType, identifier, document.full_url)
-
-    def _version(self, head: parts.Head, text: bytes) -> Version:
-        meta = head.meta
-        given = meta.versionId if meta is not None and meta.versionId and _is_id(meta.versionId) else None
-        updated = meta.lastUpdated if meta is not None else None
-        return Version(given or "d" + hashlib.sha256(text).hexdigest()[:_DIGITS], updated)
 
     # ---- What becomes of it ------------------------------------------------------------------------------------------
 
-    def _make(self, document: Document, type_name: str, subject: str) -> tuple[list[Node], str]:
-        """Return the nodes of a resource and its patient; counts what has no place. Raises `Refused` and `_Waits`."""
+    def _make(self, document: Document, type_name: str, subject: str) -> tuple[list[Node], str, str]:
+        """Return the nodes of a resource with the IRI of their patient, or what is said of a patient.
+
+        Counts what has no place. Raises `Refused` and `_Waits`.
+        """
         if type_name not in _MAPPED:
-            self.unmapped[type_name] += 1
-            return [], ""
+            self.tally.unmapped[type_name] += 1
+            return [], "", ""
         try:
             part = parts.RESOURCES[type_name].decode(document.data)
             if isinstance(part, parts.Patient):
-                self._patient(part, subject)
-                return [], ""
+                return [], "", self._describe_patient(part)
             if isinstance(part, parts.Medication):
                 meaning = self.codes.meaning(bytes(part.code)) if bytes(part.code) else None
                 if meaning is not None:
                     self._drugs[subject] = meaning
-                return [], ""
+                return [], "", ""
             status = getattr(part, "status", None)
-            problem = check_code(self.release, f"{type_name}.status", status) if status else None
-            if problem is not None:
-                raise Refused(problem.path, problem.code, problem.en.rstrip("."), problem.fr.rstrip("."))
-            self._document = document
+            if status:
+                _refuse(check_code(self.release, f"{type_name}.status", status))
+            self._full_url = document.full_url
             patient = self._about(part, document)
-            return self.records.make(type_name, part, patient), patient
+            return self.records.make(type_name, part, f"<{patient}>"), patient, ""
         except LeftOut as reason:
-            self.left_out[f"{type_name}:{reason}"] += 1
-            return [], ""
+            self.tally.left_out[f"{type_name}:{reason}"] += 1
+            return [], "", ""
         except msgspec.MsgspecError as error:
-            raise _wrong_kind(type_name, error) from error
+            raise wrong_kind(type_name, error) from error
 
-    def _keep(self, document: Document, head: parts.Head, subject: str, version: Version) -> tuple[int, int]:
+    def _describe_patient(self, part: parts.Patient) -> str:
+        if part.gender:
+            _refuse(check_code(self.release, "Patient.gender", part.gender))
+        text = describe_patient(self.codes, self.about, part)
+        for item in part.identifier:
+            self.tally.identifiers[item.system or "?"] += 1
+        return text
+
+    def _keep(
+        self, document: Document, head: parts.Head, value: dict[str, Any], subject: str, version: Version
+    ) -> tuple[int, int] | None:  # fmt: skip
         """Write the resource itself. Raises `Refused`, and `_Waits` where it names an entry that was not seen yet."""
+        if self.kept is None:
+            return None
         if not self._final and any(urn not in self.names.urns for urn in urns_of(document.data)):
             raise _Waits
+        for problem in check_codes(self.release, value):
+            if problem.severity == "error":
+                _refuse(problem)
         reference = f"{head.resourceType}/{head.id}" if head.id else ""
-        place, problems = self.kept.write(document.data, subject, reference, version, self.names)  # type: ignore[union-attr]
+        place, problems = self.kept.write(document.data, subject, reference, version, self.names)
         for problem in problems:
-            self._report(document, problem.severity, problem.code, problem.message("en"), problem.message("fr"))
+            en, fr = problem.message("en"), problem.message("fr")
+            self.tally.report_problem(document, problem.severity, problem.code, en, fr)
         return place
 
     def _about(self, part: Any, document: Document) -> str:
-        """Return the term of the patient that a resource is about. Raises `LeftOut`, `Refused`, `_Waits`."""
+        """Return the IRI of the patient that a resource is about. Raises `LeftOut`, `Refused`, `_Waits`."""
         reference = part.subject.reference if part.subject is not None else None
         if not reference:
             raise LeftOut("no-patient")
         subject = self.names.resolve(reference, document.full_url)
-        if subject is None:
-            if reference.startswith("urn:"):
-                if not self._final:
-                    raise _Waits
-                raise Refused("subject", "lost-reference", f"“{reference[:80]}” leads to no entry of this Bundle. Add the patient",
-                              f"« {reference[:80]} » ne mène à aucune entrée de ce Bundle. Ajoutez le patient")  # fmt: skip
+        if subject is None and reference.startswith("urn:"):
+            if not self._final:
+                raise _Waits
+            shown = reference[:80]
+            raise Refused(
+                "subject",
+                "lost-reference",
+                f"“{shown}” leads to no entry of this Bundle. Add the patient",
+                f"« {shown} » ne mène à aucune entrée de ce Bundle. Ajoutez le patient",
+            )
+        if subject is None or type_of(subject) != "Patient":
             raise LeftOut("no-patient")
-        if type_of(subject) != "Patient":
-            raise LeftOut("no-patient")
-        return f"<{ID}patient/{self.names.local(subject)}>"
+        return _PATIENT + self.names.local(subject)
 
     def _drug(self, reference: str) -> Meaning | None:
-        subject = self.names.resolve(reference, self._document.full_url)
+        """Return what a Medication that is referred to means. Raises `_Waits`."""
+        subject = self.names.resolve(reference, self._full_url)
         found = self._drugs.get(subject or "")
         if found is None and not self._final:
             raise _Waits
         return found
 
-    def _patient(self, part: parts.Patient, subject: str) -> None:
-        problem = check_code(self.release, "Patient.gender", part.gender) if part.gender else None
-        if problem is not None:
-            raise Refused(problem.path, problem.code, problem.en.rstrip("."), problem.fr.rstrip("."))
-        self._pending = describe_patient(self.codes, self.about, part)
-        for item in part.identifier:
-            self.identifiers[item.system or "?"] += 1
-
-    def _write(
-        self, subject: str, version: Version, nodes: Sequence[Node], patient: str, known: Known | None
+    def _write(  # noqa: PLR0917  what a resource became
+        self, subject: str, version: Version, nodes: Sequence[Node], patient: str, said: str, known: Known | None
     ) -> tuple[str, ...]:
-        tail = f"{_FROM}{subject}> .\n{_VERSION}{literal(version.text)} .\n{self._tail}"
-        if version.updated and (moment := time_of(version.updated)) is not None and moment_of(version.updated):
+        """Write the nodes of a resource; return their IRIs."""
+        tail = f'{_FROM}{subject}> .\n{_VERSION}"{version.text}" .\n{self._tail}'
+        if version.updated and moment_of(version.updated) and (moment := time_of(version.updated)):
             tail += f"{_MODIFIED}{moment[0]} .\n"
         local = self.names.local(subject)
-        if type_of(subject) == "Patient":
-            iri = f"{ID}patient/{local}"
-            self._patients[f"<{iri}>"] = self._pending + tail
-            self._gone.discard(f"<{iri}>")
+        if said:
+            iri = _PATIENT + local
+            self._people.send(iri, said + tail)
             return (iri,)
-        if patient:
-            self._patients.setdefault(patient, "")
+        if not nodes:
+            return ()
+        self._people.name(patient)
         iris = []
         for node in nodes:
             iri = f"{ID}{node.kind}/{local}_{version.text}{node.suffix}"
             iris.append(iri)
-            self.terms.put((node.body + tail).replace("\0", f"<{iri}>").encode(), f"{node.kind} {node.form}")
-            self.counts[node.kind] += 1
-            if node.quantity:
-                self.units.setdefault(node.quantity, Counter())[node.unit] += 1
-            self.close += node.is_close
-        self.new_records += len(nodes)
+            block = (node.body + tail).replace("\0", f"<{iri}>")
+            self.terms.put(block.encode(), node.kind + node.form)
+        self.tally.made(nodes)
         if known is not None and known.nodes:
             self._supersede(known.nodes, iris)
         return tuple(iris)
 
     def _supersede(self, before: Sequence[str], after: Sequence[str]) -> None:
-        if len(self._superseded) < _PROBLEMS:
+        if len(self._superseded) < _REVISED:
             self._superseded.update(before)
         self.terms.put("".join(f"<{iri}> {_STATUS}superseded> .\n" for iri in before).encode())
-        revisions = [f"<{after[min(number, len(after) - 1)]}> {_REVISES} <{iri}> .\n" for number, iri in enumerate(before) if after]
+        last = len(after) - 1
+        revisions = [f"<{after[min(at, last)]}> {_REVISES} <{iri}> .\n" for at, iri in enumerate(before)]
         self.terms.put("".join(revisions).encode(), "revision")
 
     # ---- What is taken back ------------------------------------------------------------------------------------------
@@ -357,32 +330,34 @@ class Taking:
         subject = self.names.subject(document.type, document.id, None)
         known = self.ledger.get(subject)
         if known is not None and known.gone:
-            self._done(document, place, "unchanged")
+            self.tally.done(document, place, "unchanged")
             return
         if known is not None and known.place is not None and self.kept is not None:
             self.kept.take_back(known.place)
         version = known.version if known is not None else Version("deleted", None)
         self._withdraw(subject, known, version, "deleted", f"{document.type}/{document.id}")
-        self._done(document, place, "withdrawn")
+        self.tally.done(document, place, "withdrawn", version.text)
 
     def _withdraw(self, subject: str, known: Known | None, version: Version, state: str, reference: str) -> None:
         """Say of a resource's nodes that they hold no more, and that the resource is gone; remember it."""
         en, fr = _WITHDRAWN[state]
         text = ""
         for iri in known.nodes if known is not None else ():
-            if "/patient/" in iri:
-                self._patients.pop(f"<{iri}>", None)
-                self._gone.add(f"<{iri}>")
-            else:
-                text += say(iri, [("pepr:hasResultStatus", f"<{ID}result-status/withdrawn>"),
-                                  ("pepr:withdrawalReason", f"{literal(en)}@en"),
-                                  ("pepr:withdrawalReason", f"{literal(fr)}@fr")])  # fmt: skip
-        gone = say(subject, [("pepr:resourceGone", literal(reference)), ("pepr:resourceVersion", literal(version.text))])
-        if self.in_terms and (known is None or not known.gone):
+            if iri.startswith(_PATIENT):
+                self._people.forget(iri)
+                continue
+            reasons = [("pepr:withdrawalReason", f"{literal(en)}@en"), ("pepr:withdrawalReason", f"{literal(fr)}@fr")]
+            text += say(iri, [("pepr:hasResultStatus", f"<{ID}result-status/withdrawn>"), *reasons])
+        gone = say(
+            subject, [("pepr:resourceGone", literal(reference)), ("pepr:resourceVersion", literal(version.text))]
+        )
+        if known is not None and known.gone:
+            self._outdated.append(("terms", subject))
+        if self.in_terms:
             self.terms.put((text + gone).encode())
         if self.kept is not None and state != "cancelled":
             self.resources.put(gone.encode())
-        if known is not None and known.stored:
+        if known is not None and (known.stored or known.gone):
             self._outdated.append(("fhir", subject))
         self.ledger.put(subject, Known(version, (), True))
         self.is_changed = True
@@ -393,50 +368,20 @@ class Taking:
         """Write what is known at the end: patients, and what codes are."""
         if not self.in_terms:
             return
-        graph = NamedNode(COHORT + self.cohort)
-        for term, text in self._patients.items():
-            iri = term[1:-1]
-            known = next(self.view.quads(NamedNode(iri), graph=graph), None) is not None
-            if known and not text:
-                continue
-            if known:
-                self._outdated.append(("terms", iri))
-            else:
-                self.new_patients += 1
-            if not text:
-                self.stubs += 1
-                text = f"\0 <{PEPR}hasIdentifiability> <{ID}identifiability/{self.about.identifiability}> .\n{self._tail}"
-            self._put_patient(iri, text, is_new=not known, is_member=True)
-        for term in self._gone:
-            iri = term[1:-1]
-            self._outdated.append(("terms", iri))
-            text = f"\0 <{PEPR}hasIdentifiability> <{ID}identifiability/{self.about.identifiability}> .\n{self._tail}"
-            self._put_patient(iri, text, is_new=False, is_member=False)
-            self.new_patients -= 1
+        for block, form in self._people.write():
+            self.terms.put(block.encode(), form)
+            self.tally.counts["patient"] += 1
+        self.tally.stubs, self.tally.new_patients = self._people.stubs, self._people.new
         for text in self.codes.described.values():
-            self.terms.put(text.encode(), f"code {text.count('.')}")
-
-    def _put_patient(self, iri: str, text: str, *, is_new: bool, is_member: bool) -> None:
-        local = iri.rpartition("/")[2]
-        body = f"\0 <{expand('rdf:type')}> <{PEPR}Patient> .\n\0 <{expand('dcterms:identifier')}> {literal(local)} .\n{text}"
-        if is_member:
-            body += f"{_MEMBER}{expand(f'cohort:{self.cohort}')}> .\n"
-        block = body.replace("\0", f"<{iri}>")
-        if is_new and self.about.models:
-            block += say(f"{ID}twin/{local}", [
-                ("rdf:type", f"<{PEPR}DigitalTwin>"), ("pepr:twinOf", f"<{iri}>"),
-                *(("pepr:usesModel", f"<{expand(f'model:{name}')}>") for name in self.about.models),
-            ])  # fmt: skip
-        self.terms.put(block.encode(), f"patient {text.count('.')}")
-        self.counts["patient"] += 1
+            self.terms.put(text.encode(), f"code {text.count(' .')}")
 
     def context(self) -> list[Quad]:
         """Return of what kind that is which is named and stands elsewhere: patients, models, what was superseded."""
-        kinds = {term[1:-1]: f"{PEPR}Patient" for term, text in self._patients.items() if not text}
+        kinds = dict.fromkeys(self._people.named_only(), f"{PEPR}Patient")
         kinds |= {expand(f"model:{name}"): f"{PEPR}Model" for name in self.about.models}
         kinds |= {iri: CLASSES[iri.removeprefix(ID).partition("/")[0]] for iri in self._superseded}
         kinds |= {MODALITY: expand("skos:Concept"), expand(f"cohort:{self.cohort}"): f"{PEPR}Cohort"}
-        graph, type_, status = (NamedNode(iri) for iri in (ONTOLOGY_GRAPH, expand("rdf:type"), f"{PEPR}hasResultStatus"))
+        graph, type_, status = map(NamedNode, (ONTOLOGY_GRAPH, expand("rdf:type"), f"{PEPR}hasResultStatus"))
         superseded = NamedNode(f"{ID}result-status/superseded")
         return [Quad(NamedNode(iri), type_, NamedNode(kind), graph) for iri, kind in kinds.items()] + [
             Quad(NamedNode(iri), status, superseded, graph) for iri in self._superseded
@@ -444,88 +389,33 @@ class Taking:
 
     def outdated(self) -> Iterator[Quad]:
         """Yield what the store is to lose: earlier facts about patients, and resources that were replaced."""
+        graph = NamedNode(COHORT + self.cohort)
+        for iri in self._people.outdated:
+            yield from self.view.quads(NamedNode(iri), graph=graph)
         for kind, subject in dict.fromkeys(self._outdated):
             if kind == "terms":
-                yield from self.view.quads(NamedNode(subject), graph=NamedNode(COHORT + self.cohort))
+                yield from self.view.quads(NamedNode(subject), graph=graph)
             elif self.kept is not None:
                 yield from self.kept.stored(self.view, subject)
 
-    def flush(self) -> None:
-        """Let the files be read."""
-        self.terms.flush()
-        self.resources.flush()
-
     def digests(self) -> list[str]:
         """Return the SHA-256 of each source: of the file where there is one, else of the resources that were read."""
-        return [file_digest(Path(source)) if digest is None else digest.hexdigest()
-                for source, digest in self._digests.items()]  # fmt: skip
-
-    def add_faults(self, faults: Sequence[DocumentError]) -> None:
-        """Report the lines and entries that could not be read at all."""
-        for fault in faults:
-            self.received += 1
-            self.outcomes["refused"] += 1
-            fields = fault.details
-            where = fields.get("where")
-            self._add(Incident(str(fields.get("source", "")), where if isinstance(where, dict) else {"en": "", "fr": ""}, "",
-                               "error", fault.code, fault.message("en"), fault.message("fr")))  # fmt: skip
-
-    def _report(self, document: Document, severity: Severity, code: str, en: str, fr: str) -> None:
-        reference = f"{document.type}/{document.id}" if document.id else document.type
-        self._add(Incident(document.source, document.where, reference, severity, code, en, fr))
-
-    def _add(self, incident: Incident) -> None:
-        self.problem_count += 1
-        if len(self.problems) < _PROBLEMS:
-            self.problems.append(incident)
-
-    def _done(self, document: Document, place: int, outcome: Outcome, version: str = "") -> None:
-        self.outcomes[outcome] += 1
-        if self._listed:
-            self._taken[place] = Taken(document.type, document.id, outcome, version)
-
-    def report(
-        self, view: View, graph: str, iri: str, *, committed: bool, triples: int, seconds: Mapping[str, float]
-    ) -> Report:  # fmt: skip
-        """Return what was done."""
-        elements: Counter[str] = Counter()
-        for (type_name, names), count in self._shapes.items():
-            for name in names:
-                if name not in parts.READ.get(type_name, frozenset(names)):
-                    elements[f"{type_name}.{name}"] += count
-        validated = 0 if not committed or not self.in_terms else self.terms.seen
-        return Report(
-            view=view, graph=graph, intake=iri, release=self.release, committed=committed, received=self.received,
-            created=self.outcomes["created"], updated=self.outcomes["updated"], unchanged=self.outcomes["unchanged"],
-            withdrawn=self.outcomes["withdrawn"], refused=self.outcomes["refused"], triples=triples,
-            validated=validated, is_whole=self.terms.is_whole, stubs=self.stubs, close=self.close, counts=dict(self.counts),
-            unmapped=dict(self.unmapped), left_out=dict(self.left_out), elements=dict(elements),
-            identifiers=dict(self.identifiers), problems=tuple(self.problems), problem_count=self.problem_count,
-            resources=tuple(self._taken), seconds=dict(seconds),
-        )  # fmt: skip
+        return [
+            file_digest(Path(source)) if digest is None else digest.hexdigest()
+            for source, digest in self._digests.items()
+        ]
 
 
-def _is_id(text: str) -> bool:
-    return 0 < len(text) <= 64 and text.isascii() and text.replace("-", "a").replace(".", "a").isalnum()
+def _unknown_type(type_name: str, release: str) -> Refused:
+    shown = type_name[:40]
+    return Refused(
+        "resourceType",
+        "unknown-type",
+        f"{release} has no resource type “{shown}”. Correct it, or give the release of the data",
+        f"{release} n’a pas de type de ressource « {shown} ». Corrigez-le, ou donnez la version des données",
+    )
 
 
-def _state(value: Mapping[str, Any]) -> str | None:
-    """Return why a resource does not hold, None where it does."""
-    status = value.get("status")
-    if isinstance(status, str) and status in _TAKEN_BACK:
-        return status
-    verified = value.get("verificationStatus")
-    if isinstance(verified, dict):
-        codings = verified.get("coding")
-        for coding in codings if isinstance(codings, list) else ():
-            if isinstance(coding, dict) and coding.get("code") == "entered-in-error":
-                return "entered-in-error"
-    return None
-
-
-def _wrong_kind(type_name: str, error: msgspec.MsgspecError) -> Refused:
-    text = str(error)
-    what, _, path = text.partition(" - at `$")
-    where = type_name + path.rstrip("`") if path else type_name
-    return Refused(where, "wrong-kind", f"a value is not of its kind ({what}). Correct it",
-                   f"une valeur n’est pas de la bonne sorte ({what}). Corrigez-la")  # fmt: skip
+def _refuse(problem: Problem | None) -> None:
+    if problem is not None:
+        raise Refused(problem.path, problem.code, problem.en.rstrip("."), problem.fr.rstrip("."))

@@ -4,7 +4,7 @@
 ['ResearchStudy', 'RiskAssessment']
 
 Programme, cohorts, twins and predictions are made into resources as they are asked for; what came in as FHIR is given
-back as it came. Which thing becomes which resource: `docs/fhir-mapping.md`.
+back as it came. Which thing becomes which resource: docs/reference/fhir-http.md.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,8 @@ __all__ = ["BASE_OF_EXPORTS", "FORMS", "TYPES", "Page", "export", "offer", "read
 Form = Literal["json", "ndjson", "ttl", "nt"]
 FORMS: Final[tuple[Form, ...]] = ("json", "ndjson", "ttl", "nt")
 BASE_OF_EXPORTS: Final = f"{BASE}fhir/"
-_WIDEST: Final = 20  # candidates looked at for each resource of a page; then the page is shorter and the next goes on
+# Candidates looked at for a page, and for each resource of it; then the page is shorter and the next one goes on.
+_WIDEST: Final = (2_000, 20)
 _NAMED: Final = 20  # names in an error
 
 
@@ -65,7 +66,8 @@ def read_page(context: Context, criteria: Criteria, start: int, count: int) -> P
     otherwise = 0
     offers = _provenances(context, criteria) if criteria.type == "Provenance" else find(context, criteria)
     position = start
-    for offered in islice(offers, start, start + (count + 1) * _WIDEST):
+    most = _WIDEST[0] + count * _WIDEST[1]
+    for offered in islice(offers, start, start + most):
         if offered is not None and offered.release != context.release:
             otherwise += 1
         elif offered is not None:
@@ -73,7 +75,7 @@ def read_page(context: Context, criteria: Criteria, start: int, count: int) -> P
                 return Page(tuple(found), position, otherwise)
             found.append(offered)
         position += 1
-    more = position - start == (count + 1) * _WIDEST
+    more = position - start == most
     return Page(tuple(found), position if more else None, otherwise)
 
 

@@ -103,12 +103,13 @@ class Criteria:
 
     def holds(self, offered: Offered) -> bool:
         """Return whether a resource is one that is asked for."""
-        if not (self.patients or self.codes or self.identifiers):
+        patients = self.patients if self.ids else ()  # else the search began with the patient
+        if not (patients or self.codes or self.identifiers):
             return True
         said = msgspec.json.decode(offered.data, type=_Searched)
         about = said.subject or said.patient or _Reference()
         return (
-            (not self.patients or about.reference in {f"Patient/{value}" for value in self.patients})
+            (not patients or about.reference in {f"Patient/{value}" for value in patients})
             and (not self.codes or _has_token(self.codes, [(item.system, item.code) for item in said.code.coding]))
             and (
                 not self.identifiers

@@ -97,6 +97,7 @@ class Writer:
         self._as_published = as_published
         self._quad_end = None if graph is None else b" <%b> .\n" % escape_iri(graph).encode()
         notation = self.notation
+        self._resources = dialect.table.resources
         self.root = notation.statement(notation.name("nodeRole"), notation.name("treeRoot"))
         self.pieces = Pieces(
             dialect, self.notation, self.base, label=_checked_label(label), memory=memory, as_published=as_published
@@ -135,7 +136,7 @@ class Writer:
         >>> b"<https://example.org/fhir/Patient/p1>" in writer.write(entry, targets=targets).text
         True
         """
-        raw = resource.encode() if isinstance(resource, str) else bytes(resource)
+        raw = resource.encode("utf-8", "surrogatepass") if isinstance(resource, str) else bytes(resource)
         self.pieces.names = EntryNames()
         return self.checked(raw, lambda text: self._write(text, full_url, targets, tree_root))
 
@@ -171,13 +172,14 @@ class Writer:
     def _write(self, raw: bytes, full_url: str | None, targets: Targets | None, tree_root: bool) -> Written:
         fields = FIELDS.decode(raw)
         type_name = self.type_of(fields)
-        subject = self.subject_of(type_name, fields, full_url)
+        identifier = self.identifier_of(fields)
+        subject = self.subject_of(type_name, identifier, full_url)
         pieces, notation = self.pieces, self.notation
         targets = targets or pieces.targets_of(full_url)
         if type_name == "Bundle" and not targets.names and b'"urn:' in raw and not self._as_published:
             targets = Targets(targets.base, entry_names(fields))
         pieces.start(type_name, targets, subject)
-        self.check_identifier(type_name, fields)
+        self.check_identifier(type_name, identifier)
         body = pieces.body(pieces.plan.node(type_name), raw, fields, (None, type_name, None))
         if tree_root:
             body.insert(1, self.root)
@@ -200,7 +202,7 @@ class Writer:
         if type_name is None:
             detail = {"en": "it has no resourceType", "fr": "il lui manque un resourceType"}
             raise ResourceBroken(path="/", detail=detail)
-        if type_name not in self.dialect.table.resources:
+        if type_name not in self._resources:
             shown, release = type_name[:_SHOWN], self.dialect.release
             detail = {
                 "en": f"{release} has no resource type {shown}. Give the release that the data are of",
@@ -209,11 +211,14 @@ class Writer:
             raise ResourceBroken(path="/", detail=detail)
         return type_name
 
-    def subject_of(self, type_name: str, fields: Fields, full_url: str | None) -> str:
+    def identifier_of(self, fields: Fields) -> str | None:
+        """Return the id of a resource, None where it has none."""
+        return text_of(bytes(fields["id"])) if "id" in fields else None
+
+    def subject_of(self, type_name: str, identifier: str | None, full_url: str | None) -> str:
         """Return the IRI of a resource, "" where it has none."""
         if full_url is not None and (iri := absolute_iri(full_url)) is not None:
             return iri
-        identifier = text_of(bytes(fields["id"])) if "id" in fields else None
         if not identifier:
             return ""
         # What the specification publishes has a publisher; data about people and things have none.
@@ -222,9 +227,8 @@ class Writer:
             raise BaseReserved(base=self.base, type=type_name)
         return subject_iri(self.base, type_name, identifier)
 
-    def check_identifier(self, type_name: str, fields: Fields) -> None:
+    def check_identifier(self, type_name: str, identifier: str | None) -> None:
         """Note an id that FHIR does not allow."""
-        identifier = text_of(bytes(fields["id"])) if "id" in fields else None
         if identifier is not None and _IDENTIFIER.fullmatch(identifier) is None:
             place = ((None, type_name, None), "id", None)
             self.pieces.note("identifier", place, value=identifier[:_SHOWN])
@@ -271,14 +275,15 @@ class BundleStream:
         self._writer = writer
         self._count = 0
         notation, pieces = writer.notation, writer.pieces
-        subject = writer.subject_of(type_name, fields, full_url)
+        identifier = writer.identifier_of(fields)
+        subject = writer.subject_of(type_name, identifier, full_url)
         self._prefix = pieces.prefix() if label is None else _checked_label(label).encode()
         self._term = notation.iri(subject) if subject else b"_:" + self._prefix
         self._targets = pieces.targets_of(full_url)
         self._subject = subject
         self._names = EntryNames()
         self._begin()
-        writer.check_identifier(type_name, fields)
+        writer.check_identifier(type_name, identifier)
         self._node = pieces.plan.node(type_name)
         self._entry = self._node.children["entry"]
         body = pieces.body(self._node, head, fields, self._place)

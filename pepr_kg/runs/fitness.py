@@ -40,6 +40,7 @@ Row = Mapping[str, str | None]
 
 _TYPE: Final = NamedNode(PREFIXES["rdf"] + "type")
 _LABEL: Final = NamedNode(PREFIXES["rdfs"] + "label")
+_INDIVIDUALS: Final = NamedNode(PEPR + "individualCount")
 _ACCESS: Final = NamedNode(PEPR + "hasAccessLevel")
 _NO_UNIT: Final = {"en": "The dataset does not say its unit.", "fr": "Le jeu de données n’en dit pas l’unité."}
 _NO_UNIT_TAKEN: Final = {
@@ -61,8 +62,8 @@ _ACCESS_RULES: Final[Mapping[str, tuple[Answer, Text]]] = {
     ),
 }
 _ALL_REFUSED: Final = {
-    "en": "Everyone who was asked has refused or withdrawn consent.",
-    "fr": "Toutes les personnes interrogées ont refusé ou retiré leur consentement.",
+    "en": "Everyone has refused or withdrawn consent.",
+    "fr": "Toutes les personnes ont refusé ou retiré leur consentement.",
 }
 
 
@@ -289,16 +290,19 @@ def _access(view: View, dataset: NamedNode) -> Iterable[Rule]:
 
 
 def _consents(view: View, dataset: NamedNode) -> Iterable[Rule]:
-    """Yield what people's decisions about a dataset ask for."""
+    """Yield what people's decisions about a dataset ask for: of whom no decision is known, nothing speaks against."""
     table = select_columns(view, read_query("runs/covered-consents"), {"dataset": dataset})
     people: pa.Array = pc.unique(table["entity"].combine_chunks())
     against = int(refused(table, people).sum()) if len(people) else 0
-    if against == len(people) > 0:
+    said = [quad.object for quad in view.quads(dataset, _INDIVIDUALS)]
+    stated = [int(count.value) for count in said if isinstance(count, Literal) and count.value.isdecimal()]
+    everyone = max(len(people), *stated, 0)
+    if against == everyone > 0:
         yield Rule(dataset.value, Answer.NO, _ALL_REFUSED, Force.RESTRICTS)
     elif against:
         sentence = {
-            "en": f"To be done: leave out those who refused or withdrew consent, {against} of {len(people)}.",
+            "en": f"To be done: leave out those who refused or withdrew consent, {against} of {everyone}.",
             "fr": f"À faire : laisser de côté les personnes qui ont refusé ou retiré leur consentement, {against} sur "
-            f"{len(people)}.",
+            f"{everyone}.",
         }
         yield Rule(dataset.value, Answer.ASK, sentence, Force.ASKS)

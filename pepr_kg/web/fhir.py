@@ -250,7 +250,7 @@ def _stream(request: Request, agreed: Agreed, context: Context, resources: Itera
     elif agreed.offer is LINES:
         body = write_lines(resources)
     else:
-        body = collect(resources, base_of(request), "searchset")
+        body = collect(resources, base_of(request), searched=str(request.url))
     headers = _headers(request, agreed, etag, context.release)
     if request.scope["pepr_kg.head"]:
         return Response(b"", 200, headers)
@@ -310,3 +310,41 @@ def elsewhere(request: Request, path: str) -> Response:
     if request.method == "GET":
         raise NotFound(name=path)
     raise MethodNotAllowed(allowed="GET, HEAD, OPTIONS")
+
+
+def operations() -> dict[str, Any]:
+    """Return the OpenAPI paths of FHIR: FHIR describes itself better at /fhir/metadata."""
+    outcome_: dict[str, Any] = {"description": "OperationOutcome", "content": {JSON.media_type: {}}}
+    formats: dict[str, Any] = {item.media_type: {} for item in _FORMATS}
+
+    def operation(name: str, summary: str, *failures: str, **more: Any) -> dict[str, Any]:
+        answers = {"200": {"description": "OK", "content": formats}, **dict.fromkeys(failures, outcome_)}
+        return {"tags": ["FHIR"], "operationId": name, "summary": summary, "responses": answers, **more}
+
+    def inside(*names: str) -> list[dict[str, Any]]:
+        return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+    cohort = {"name": "cohort", "in": "query", "required": True, "schema": {"type": "string"}}
+    body = {"required": True, "content": {JSON.media_type: {}, LINES.media_type: {}}}
+    return {
+        "/fhir": {"post": operation(
+            "fhirTake", "Take FHIR resources into a cohort · Reprendre des ressources FHIR dans une cohorte",
+            "400", "403", "409", "413", "415", "422", "503", parameters=[cohort], requestBody=body,
+        )},
+        "/fhir/metadata": {"get": operation(
+            "fhirMetadata", "What is offered as FHIR · Ce qui est proposé en FHIR", "406"
+        )},
+        "/fhir/{type}": {"get": operation(
+            "fhirSearch", "A page of the resources of a type · Une page des ressources d’un type", "400", "404", "406",
+            "410", parameters=inside("type"),
+        )},
+        "/fhir/{type}/{id}": {"get": operation(
+            "fhirRead", "A resource · Une ressource", "404", "406", "409", "410", parameters=inside("type", "id"),
+        )},
+        "/fhir/Patient/{id}/$everything": {"get": operation(
+            "fhirEverything", "All about a patient · Tout sur un patient", "404", "406", parameters=inside("id"),
+        )},
+        "/fhir/Group/{id}/$export": {"get": operation(
+            "fhirExport", "A cohort as a stream · Une cohorte en flux", "404", "406", parameters=inside("id"),
+        )},
+    }  # fmt: skip

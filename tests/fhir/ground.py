@@ -12,7 +12,7 @@ from pepr_kg.fhir.intake_report import Report
 from pepr_kg.models.description import describe_builtin
 from pepr_kg.namespaces import COHORT, MODELS_GRAPH, ONTOLOGY_GRAPH, PREFIXES, SHAPES_GRAPH
 from pepr_kg.resources import ontology_dir, shapes_dir
-from pepr_kg.store import Dataset, NamedNode, View, parse_file
+from pepr_kg.store import Dataset, NamedNode, View
 
 CLINIC = NamedNode(f"{COHORT}clinic")
 BASE = "https://fhir.example.org/"
@@ -58,11 +58,17 @@ def concept(system: str, code: str, display: str | None = None) -> dict[str, obj
     return {"coding": [coding]}
 
 
-def observation(name: str, code: str, value: object = None, unit: str | None = None, **more: object) -> dict[str, object]:
+def observation(
+    name: str, code: str, value: object = None, unit: str | None = None, **more: object
+) -> dict[str, object]:
     found: dict[str, object] = {
-        "resourceType": "Observation", "id": name, "status": "final", "code": concept(LOINC, code),
-        "subject": {"reference": "Patient/p1"}, "effectiveDateTime": "2026-01-05T08:30:00+01:00",
-    }  # fmt: skip
+        "resourceType": "Observation",
+        "id": name,
+        "status": "final",
+        "code": concept(LOINC, code),
+        "subject": {"reference": "Patient/p1"},
+        "effectiveDateTime": "2026-01-05T08:30:00+01:00",
+    }
     if value is not None:
         found["valueQuantity"] = {"value": value, "unit": unit, "system": UCUM, "code": unit}
     return found | more
@@ -70,10 +76,13 @@ def observation(name: str, code: str, value: object = None, unit: str | None = N
 
 def condition(name: str, code: str, **more: object) -> dict[str, object]:
     return {
-        "resourceType": "Condition", "id": name, "code": concept(SNOMED, code), "subject": {"reference": "Patient/p1"},
+        "resourceType": "Condition",
+        "id": name,
+        "code": concept(SNOMED, code),
+        "subject": {"reference": "Patient/p1"},
         "onsetDateTime": "2019-05-01",
         "verificationStatus": concept("http://terminology.hl7.org/CodeSystem/condition-ver-status", "confirmed"),
-    } | more  # fmt: skip
+    } | more
 
 
 def ask(view: View, sparql: str) -> list[tuple[str, ...]]:

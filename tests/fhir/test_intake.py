@@ -1,4 +1,4 @@
-"""FHIR resources taken into a cohort: what they become, what is exact, what is known again, what is withdrawn."""
+"""FHIR resources taken into a cohort: what they become, and what is exact."""
 
 import json
 from datetime import UTC, datetime
@@ -6,11 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from pepr_kg.errors import PeprError
-from pepr_kg.fhir.documents import open_documents
-from pepr_kg.fhir.intake import intake
-from pepr_kg.runs.evaluation import Request, evaluate
-from pepr_kg.runs.stale import stale_runs
 from pepr_kg.store import Dataset
 from tests.fhir.ground import (
     BASE,
@@ -23,7 +18,6 @@ from tests.fhir.ground import (
     copied,
     ends,
     facts,
-    make_ground,
     observation,
     patient,
     take,
@@ -32,14 +26,9 @@ from tests.fhir.ground import (
 AS_OF = datetime(2026, 3, 15, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_ground(tmp_path_factory.mktemp("ground") / "data")
-
-
 @pytest.fixture
-def dataset(ground: Path, tmp_path: Path) -> Dataset:
-    return copied(ground, tmp_path)
+def dataset(clinic_ground: Path, tmp_path: Path) -> Dataset:
+    return copied(clinic_ground, tmp_path)
 
 
 # ---- What things become ----------------------------------------------------------------------------------------------
@@ -47,13 +36,19 @@ def dataset(ground: Path, tmp_path: Path) -> Dataset:
 
 def test_a_patient_has_sex_and_birth_date_and_nothing_that_tells_who_it_is(dataset: Dataset) -> None:
     person = patient(
-        name="p1", deceasedDateTime="2026-02-01T10:00:00Z", telecom=[{"system": "phone", "value": "0612345678"}],
+        name="p1",
+        deceasedDateTime="2026-02-01T10:00:00Z",
+        telecom=[{"system": "phone", "value": "0612345678"}],
         address=[{"city": "Bordeaux"}],
         identifier=[
             {"system": "urn:oid:1.2.250.1.213.1.4.8", "value": "260031234567890"},
-            {"type": concept("http://terminology.hl7.org/CodeSystem/v2-0203", "PI"), "system": "urn:oid:1.2.250.1.99", "value": "8007"},
+            {
+                "type": concept("http://terminology.hl7.org/CodeSystem/v2-0203", "PI"),
+                "system": "urn:oid:1.2.250.1.99",
+                "value": "8007",
+            },
         ],
-    )  # fmt: skip
+    )
     person["name"] = [{"family": "Durand", "given": ["Zoé"]}]
     report = take(dataset, person)
     said = facts(report.view, "patient/clinic.p1")
@@ -88,8 +83,14 @@ def test_a_measurement_keeps_code_number_unit_time_and_origin(dataset: Dataset) 
 
 @pytest.mark.parametrize(
     ("written", "stored"),
-    [("5.50", "5.5"), ("1.5E-3", "0.0015"), ("0.12345678901234567890123", None), ("1234567890123456789012345.75", None), ("-0.0", "0")],
-)  # fmt: skip
+    [
+        ("5.50", "5.5"),
+        ("1.5E-3", "0.0015"),
+        ("0.12345678901234567890123", None),
+        ("1234567890123456789012345.75", None),
+        ("-0.0", "0"),
+    ],
+)
 def test_a_number_keeps_every_digit_and_its_written_form(dataset: Dataset, written: str, stored: str | None) -> None:
     text = json.dumps(observation("o1", "29463-7", 1, "kg")).replace('"value": 1', f'"value": {written}')
     said = facts(take(dataset, patient(), text).view, "clinic.o1_" + version_of(dataset))
@@ -103,13 +104,22 @@ def version_of(dataset: Dataset) -> str:
 
 
 def test_components_are_observations_of_their_own(dataset: Dataset) -> None:
-    pressure = observation("o1", "85354-9", meta={"versionId": "1"}, component=[
-        {"code": concept(LOINC, "8480-6"), "valueQuantity": {"value": 120, "system": UCUM, "code": "mm[Hg]"}},
-        {"code": concept(LOINC, "8462-4"), "valueQuantity": {"value": 80, "system": UCUM, "code": "mm[Hg]"}},
-        {"code": concept(LOINC, "8478-0"), "dataAbsentReason": {"text": "not done"}},
-    ])  # fmt: skip
+    pressure = observation(
+        "o1",
+        "85354-9",
+        meta={"versionId": "1"},
+        component=[
+            {"code": concept(LOINC, "8480-6"), "valueQuantity": {"value": 120, "system": UCUM, "code": "mm[Hg]"}},
+            {"code": concept(LOINC, "8462-4"), "valueQuantity": {"value": 80, "system": UCUM, "code": "mm[Hg]"}},
+            {"code": concept(LOINC, "8478-0"), "dataAbsentReason": {"text": "not done"}},
+        ],
+    )
     view = take(dataset, patient(), pressure).view
-    rows = ask(view, "SELECT ?q ?v ?s WHERE { ?o a pepr:Observation ; sosa:observedProperty ?q ; pepr:numericValue ?v ; prov:wasDerivedFrom ?s } ORDER BY ?v")
+    rows = ask(
+        view,
+        """SELECT ?q ?v ?s WHERE { ?o a pepr:Observation ; sosa:observedProperty ?q ; pepr:numericValue ?v ;
+        prov:wasDerivedFrom ?s } ORDER BY ?v""",
+    )
     assert [(row[0].rpartition("/")[2], row[1], row[2]) for row in rows] == [
         ("diastolic-blood-pressure", "80", f"{BASE}Observation/o1"),
         ("systolic-blood-pressure", "120", f"{BASE}Observation/o1"),
@@ -118,18 +128,21 @@ def test_components_are_observations_of_their_own(dataset: Dataset) -> None:
 
 def test_values_of_other_kinds(dataset: Dataset) -> None:
     report = take(
-        dataset, patient(),
-        observation("low", "2160-0", 5, "umol/L", meta={"versionId": "1"}) | {
-            "valueQuantity": {"value": 5, "comparator": "<", "system": UCUM, "code": "umol/L"}},
+        dataset,
+        patient(),
+        observation("low", "2160-0", 5, "umol/L", meta={"versionId": "1"})
+        | {"valueQuantity": {"value": 5, "comparator": "<", "system": UCUM, "code": "umol/L"}},
         observation("yes", "11111-1", valueBoolean=True, meta={"versionId": "1"}),
         observation("count", "11111-2", valueInteger=7, meta={"versionId": "1"}),
-        observation("words", "11111-3", valueString="à jeun\n« oui » \\ \"non\"", meta={"versionId": "1"}),
-        observation("coded", "11111-4", valueCodeableConcept=concept("urn:local", "A+", "groupe A+"), meta={"versionId": "1"}),
+        observation("words", "11111-3", valueString='à jeun\n« oui » \\ "non"', meta={"versionId": "1"}),
+        observation(
+            "coded", "11111-4", valueCodeableConcept=concept("urn:local", "A+", "groupe A+"), meta={"versionId": "1"}
+        ),
         observation("range", "11111-5", valueRange={"low": {"value": 1}}, meta={"versionId": "1"}),
         observation("month", "29463-7", 70, "kg", effectiveDateTime="2012-05", meta={"versionId": "1"}),
-        observation("span", "8867-4", 60, "/min", meta={"versionId": "1"}, effectiveDateTime=None) | {
-            "effectivePeriod": {"start": "2026-01-01", "end": "2026-01-02T10:00:00Z"}},
-    )  # fmt: skip
+        observation("span", "8867-4", 60, "/min", meta={"versionId": "1"}, effectiveDateTime=None)
+        | {"effectivePeriod": {"start": "2026-01-01", "end": "2026-01-02T10:00:00Z"}},
+    )
     view = report.view
     assert ends(facts(view, "clinic.low_1")["hasCensoring"]) == {"left"}
     assert (facts(view, "clinic.yes_1")["numericValue"], facts(view, "clinic.yes_1")["unitCode"]) == (["1"], ["1"])
@@ -141,7 +154,11 @@ def test_values_of_other_kinds(dataset: Dataset) -> None:
     month = facts(view, "clinic.month_1")
     assert (month["observedAt"], month["writtenTime"]) == (["2012-05-15"], ["2012-05"])
     span = facts(view, "clinic.span_1")
-    assert (span["observedAt"], span["beginsAt"], span["endsAt"]) == (["2026-01-02T10:00:00Z"], ["2026-01-01"], ["2026-01-02T10:00:00Z"])
+    assert (span["observedAt"], span["beginsAt"], span["endsAt"]) == (
+        ["2026-01-02T10:00:00Z"],
+        ["2026-01-01"],
+        ["2026-01-02T10:00:00Z"],
+    )
 
 
 def test_a_unit_in_words_counts_only_where_it_cannot_mean_something_else(dataset: Dataset) -> None:
@@ -159,14 +176,19 @@ def test_a_condition_is_a_fact_and_answers_what_models_ask(dataset: Dataset) -> 
     refuted = concept("http://terminology.hl7.org/CodeSystem/condition-ver-status", "refuted")
     unsure = concept("http://terminology.hl7.org/CodeSystem/condition-ver-status", "provisional")
     view = take(
-        dataset, patient(),
+        dataset,
+        patient(),
         condition("type2", "44054006"),
         condition("was", "38341003", clinicalStatus=ended, abatementDateTime="2022-01-01"),
         condition("stroke", "230690007", clinicalStatus=ended, abatementDateTime="2020-01-01"),
         condition("not", "84114007", verificationStatus=refuted, recordedDate="2021-01-01"),
         condition("maybe", "49436004", verificationStatus=unsure),
-    ).view  # fmt: skip
-    rows = ask(view, "SELECT ?q ?n ?t WHERE { ?o a pepr:Observation ; sosa:observedProperty ?q ; pepr:numericValue ?n ; pepr:observedAt ?t } ORDER BY ?q ?t")
+    ).view
+    rows = ask(
+        view,
+        """SELECT ?q ?n ?t WHERE { ?o a pepr:Observation ; sosa:observedProperty ?q ; pepr:numericValue ?n ;
+        pepr:observedAt ?t } ORDER BY ?q ?t""",
+    )
     assert [(q.rpartition("/")[2], n, t) for q, n, t in rows] == [
         ("diabetes", "1", "2019-05-01"),
         ("earlier-stroke", "1", "2019-05-01"),
@@ -180,8 +202,12 @@ def test_a_condition_is_a_fact_and_answers_what_models_ask(dataset: Dataset) -> 
 def test_what_a_patient_says_of_smoking(dataset: Dataset) -> None:
     status = observation("o1", "72166-2", valueCodeableConcept=concept(SNOMED, "449868002", "Smokes tobacco daily"))
     view = take(dataset, patient(), status).view
-    assert ask(view, "SELECT ?n WHERE { ?o sosa:observedProperty quantity:smoker ; pepr:numericValue ?n }") == [("1",)]
-    assert ask(view, "SELECT ?r WHERE { ?o sosa:observedProperty <http://loinc.org/rdf/72166-2> ; sosa:hasResult ?r }") == [("http://snomed.info/id/449868002",)]
+    assert ask(view, """SELECT ?n WHERE { ?o sosa:observedProperty quantity:smoker ; pepr:numericValue ?n }""") == [
+        ("1",)
+    ]
+    assert ask(
+        view, """SELECT ?r WHERE { ?o sosa:observedProperty <http://loinc.org/rdf/72166-2> ; sosa:hasResult ?r }"""
+    ) == [("http://snomed.info/id/449868002",)]
 
 
 def test_drugs_ordered_said_and_given(dataset: Dataset) -> None:
@@ -189,20 +215,53 @@ def test_drugs_ordered_said_and_given(dataset: Dataset) -> None:
     about = {"subject": {"reference": "Patient/p1"}, "meta": {"versionId": "1"}}
     dose = {"value": 5, "unit": "mg", "system": UCUM, "code": "mg"}
     report = take(
-        dataset, patient(),
+        dataset,
+        patient(),
         {"resourceType": "Medication", "id": "m1", "code": warfarin},
-        {"resourceType": "MedicationRequest", "id": "r1", "status": "active", "intent": "order", "medicationReference": {"reference": "Medication/m1"},
-         "authoredOn": "2026-01-01", "dosageInstruction": [{"text": "le soir", "doseAndRate": [{"doseQuantity": dose}]}]} | about,
-        {"resourceType": "MedicationStatement", "id": "s1", "status": "active", "medicationCodeableConcept": warfarin,
-         "effectivePeriod": {"start": "2026-01-02"}} | about,
-        {"resourceType": "MedicationAdministration", "id": "a1", "status": "completed", "medicationCodeableConcept": warfarin,
-         "effectiveDateTime": "2026-01-03T20:00:00Z", "dosage": {"dose": dose}} | about,
-        {"resourceType": "MedicationAdministration", "id": "a2", "status": "not-done", "medicationCodeableConcept": warfarin,
-         "effectiveDateTime": "2026-01-04T20:00:00Z", "dosage": {"dose": dose}} | about,
-    )  # fmt: skip
+        {
+            "resourceType": "MedicationRequest",
+            "id": "r1",
+            "status": "active",
+            "intent": "order",
+            "medicationReference": {"reference": "Medication/m1"},
+            "authoredOn": "2026-01-01",
+            "dosageInstruction": [{"text": "le soir", "doseAndRate": [{"doseQuantity": dose}]}],
+        }
+        | about,
+        {
+            "resourceType": "MedicationStatement",
+            "id": "s1",
+            "status": "active",
+            "medicationCodeableConcept": warfarin,
+            "effectivePeriod": {"start": "2026-01-02"},
+        }
+        | about,
+        {
+            "resourceType": "MedicationAdministration",
+            "id": "a1",
+            "status": "completed",
+            "medicationCodeableConcept": warfarin,
+            "effectiveDateTime": "2026-01-03T20:00:00Z",
+            "dosage": {"dose": dose},
+        }
+        | about,
+        {
+            "resourceType": "MedicationAdministration",
+            "id": "a2",
+            "status": "not-done",
+            "medicationCodeableConcept": warfarin,
+            "effectiveDateTime": "2026-01-04T20:00:00Z",
+            "dosage": {"dose": dose},
+        }
+        | about,
+    )
     given = facts(report.view, "administration/clinic.a1_1")
     assert ends(given["quantity"]) == {"administered-warfarin"}
-    assert (given["numericValue"], given["unitCode"], given["administeredAt"]) == (["5"], ["mg"], ["2026-01-03T20:00:00Z"])
+    assert (given["numericValue"], given["unitCode"], given["administeredAt"]) == (
+        ["5"],
+        ["mg"],
+        ["2026-01-03T20:00:00Z"],
+    )
     ordered = facts(report.view, "prescription/clinic.r1_1")
     assert ordered["hasCode"] == ["http://purl.bioontology.org/ontology/ATC/B01AA03"]
     assert (ordered["dosageText"], ordered["numericValue"]) == (["le soir"], ["5"])
@@ -215,183 +274,35 @@ def test_the_forms_of_r5(dataset: Dataset) -> None:
     about = {"subject": {"reference": "Patient/p1"}, "meta": {"versionId": "1"}}
     theophylline = {"concept": concept("http://www.whocc.no/atc", "R03DA04")}
     view = take(
-        dataset, patient(),
-        {"resourceType": "MedicationAdministration", "id": "a1", "status": "completed", "medication": theophylline,
-         "occurenceDateTime": "2026-01-03", "dosage": {"dose": {"value": 300, "system": UCUM, "code": "mg"}}} | about,
-        {"resourceType": "Encounter", "id": "e1", "status": "completed", "class": [concept("http://terminology.hl7.org/CodeSystem/v3-ActCode", "AMB")],
-         "actualPeriod": {"start": "2026-01-03", "end": "2026-01-03"}} | about,
-        {"resourceType": "Procedure", "id": "x1", "status": "completed", "code": concept(SNOMED, "18286008"), "occurrenceDateTime": "2026-01-03"} | about,
+        dataset,
+        patient(),
+        {
+            "resourceType": "MedicationAdministration",
+            "id": "a1",
+            "status": "completed",
+            "medication": theophylline,
+            "occurenceDateTime": "2026-01-03",
+            "dosage": {"dose": {"value": 300, "system": UCUM, "code": "mg"}},
+        }
+        | about,
+        {
+            "resourceType": "Encounter",
+            "id": "e1",
+            "status": "completed",
+            "class": [concept("http://terminology.hl7.org/CodeSystem/v3-ActCode", "AMB")],
+            "actualPeriod": {"start": "2026-01-03", "end": "2026-01-03"},
+        }
+        | about,
+        {
+            "resourceType": "Procedure",
+            "id": "x1",
+            "status": "completed",
+            "code": concept(SNOMED, "18286008"),
+            "occurrenceDateTime": "2026-01-03",
+        }
+        | about,
         release="R5",
-    ).view  # fmt: skip
+    ).view
     assert ends(facts(view, "administration/clinic.a1_1")["quantity"]) == {"administered-theophylline"}
     assert facts(view, "encounter/clinic.e1_1")["beginsAt"] == ["2026-01-03"]
     assert facts(view, "procedure/clinic.x1_1")["beginsAt"] == ["2026-01-03"]
-
-
-# ---- Versions --------------------------------------------------------------------------------------------------------
-
-
-def test_what_is_sent_again_changes_nothing(dataset: Dataset) -> None:
-    first = take(dataset, patient(), observation("o1", "29463-7", 70, "kg"))
-    again = take(dataset, patient(), observation("o1", "29463-7", 70, "kg"))
-    assert [item.outcome for item in first.resources] == ["created", "created"]
-    assert [item.outcome for item in again.resources] == ["unchanged", "unchanged"]
-    assert not again.committed
-    assert again.view is not None and first.view is not None and again.view.version == first.view.version
-
-
-def test_a_newer_version_supersedes_and_an_older_one_does_not(dataset: Dataset) -> None:
-    take(dataset, patient(), observation("o1", "29463-7", 70, "kg", meta={"versionId": "9"}))
-    view = take(dataset, observation("o1", "29463-7", 71, "kg", meta={"versionId": "10"})).view
-    assert ends(facts(view, "clinic.o1_9")["hasResultStatus"]) == {"superseded"}
-    assert ends(facts(view, "clinic.o1_10")["wasRevisionOf"]) == {"clinic.o1_9"}
-    late = take(dataset, observation("o1", "29463-7", 69, "kg", meta={"versionId": "8"}))
-    assert [item.outcome for item in late.resources] == ["unchanged"]
-    assert late.problems[0].code == "older"
-    assert not facts(dataset.view(), "clinic.o1_8")
-
-
-def test_without_a_version_the_time_of_change_decides(dataset: Dataset) -> None:
-    def weighed(value: int, when: str) -> dict[str, object]:
-        return observation("o1", "29463-7", value, "kg", meta={"lastUpdated": when})
-
-    take(dataset, patient(), weighed(70, "2026-01-05T10:00:00Z"))
-    assert take(dataset, weighed(71, "2026-01-05T10:30:00+01:00")).resources[0].outcome == "unchanged"
-    assert take(dataset, weighed(72, "2026-01-05T11:30:00+01:00")).resources[0].outcome == "updated"
-
-
-def test_versions_of_one_file_in_either_order(dataset: Dataset) -> None:
-    old, new = (observation("o1", "29463-7", value, "kg", meta={"versionId": version}) for value, version in ((70, "1"), (71, "2")))
-    other, newer = (item | {"id": "o2"} for item in (old, new))
-    view = take(dataset, patient(), old, new, newer, other).view
-    rows = ask(view, "SELECT ?v WHERE { ?o a pepr:Observation ; pepr:numericValue ?v MINUS { ?o pepr:hasResultStatus ?s } }")
-    assert rows == [("71",), ("71",)]
-
-
-def test_a_patient_who_changes_keeps_the_name(dataset: Dataset) -> None:
-    take(dataset, patient(meta={"versionId": "1"}))
-    report = take(dataset, patient(meta={"versionId": "2"}, birthDate="1961-03"))
-    said = facts(report.view, "patient/clinic.p1")
-    assert (said["birthDate"], said["resourceVersion"]) == (["1961-03"], ["2"])
-    assert ask(report.view, "SELECT ?n WHERE { dataset:clinic pepr:individualCount ?n }") == [("1",)]
-
-
-def test_a_patient_whom_others_name_may_come_later(dataset: Dataset) -> None:
-    before = take(dataset, observation("o1", "29463-7", 70, "kg"))
-    assert before.stubs == 1
-    after = take(dataset, patient())
-    assert facts(after.view, "patient/clinic.p1")["birthDate"] == ["1960-03-15"]
-    assert ask(after.view, "SELECT ?n WHERE { dataset:clinic pepr:individualCount ?n }") == [("1",)]
-
-
-@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
-def test_what_was_entered_in_error_is_withdrawn_and_says_why(dataset: Dataset, status: str) -> None:
-    take(dataset, patient(), observation("o1", "29463-7", 70, "kg", meta={"versionId": "1"}))
-    report = take(dataset, observation("o1", "29463-7", 70, "kg", meta={"versionId": "2"}, status=status))
-    said = facts(report.view, "clinic.o1_1")
-    assert ends(said["hasResultStatus"]) == {"withdrawn"}
-    assert len(said["withdrawalReason"]) == 2
-    assert report.withdrawn == 1
-    assert take(dataset, observation("o1", "29463-7", 70, "kg", meta={"versionId": "1"})).resources[0].outcome == "unchanged"
-
-
-def test_a_deletion_withdraws_and_a_run_that_used_it_is_stale(dataset: Dataset) -> None:
-    take(dataset, patient(), observation("o1", "2160-0", 70, "umol/L"))
-    run = evaluate(dataset, Request("ckd-epi-2021", cohort="clinic", as_of=AS_OF))
-    assert run.evaluated == 1
-    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"request": {"method": "DELETE", "url": "Observation/o1"}}]}
-    report = take(dataset, bundle)
-    assert report.withdrawn == 1
-    assert [item.run for item in stale_runs(dataset.view(), dataset.path)] == [run.id]
-    assert take(dataset, bundle).withdrawn == 0
-
-
-def test_a_deleted_patient_leaves_the_cohort(dataset: Dataset) -> None:
-    take(dataset, patient(), patient("p2"), observation("o1", "2160-0", 70, "umol/L"))
-    view = take(dataset, {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "DELETE", "url": "Patient/p1"}}]}).view
-    assert ask(view, "SELECT ?p WHERE { ?p pepr:memberOfCohort cohort:clinic }") == [("https://w3id.org/pepr-santenum/id/patient/clinic.p2",)]
-    assert "birthDate" not in facts(view, "patient/clinic.p1")
-    assert ask(view, "SELECT ?n WHERE { dataset:clinic pepr:individualCount ?n }") == [("1",)]
-
-
-# ---- What is refused -------------------------------------------------------------------------------------------------
-
-BAD = {
-    "bad-date": observation("o2", "29463-7", 70, "kg", effectiveDateTime="2026-02-30"),
-    "bad-json": '{"resourceType": "Observation", "id": "o2", "status": "final", "status": "amended", "code": {"text": "a"}}',
-    "unknown-type": {"resourceType": "Observationn", "id": "o2"},
-    "code-unknown": observation("o2", "29463-7", 70, "kg", status="finished"),
-    "wrong-kind": observation("o2", "29463-7", 70, "kg", component={}),
-    "bad-id": observation("o_2", "29463-7", 70, "kg"),
-    "bad-number": json.dumps(observation("o2", "29463-7", 70, "kg")).replace('"value": 70', '"value": 1e99999'),
-    "fhir-document-broken": '{"resourceType": "Observation", "id": "o2"',
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("code", BAD)
-def test_a_bad_line_is_reported_with_its_number_and_the_others_are_loaded(dataset: Dataset, code: str) -> None:
-    report = take(dataset, patient(), BAD[code], observation("o3", "29463-7", 70, "kg"))
-    assert (report.refused, report.observations, report.committed) == (1, 1, True)
-    [problem] = [item for item in report.problems if item.severity == "error"]
-    assert problem.code == code
-    assert "2" in problem.message("en")
-    assert problem.message("fr") != problem.message("en")
-
-
-def test_a_transaction_is_all_or_nothing(dataset: Dataset) -> None:
-    entries = [{"fullUrl": "urn:uuid:1", "resource": patient("1"), "request": {"method": "POST", "url": "Patient"}},
-               {"resource": observation("o1", "29463-7", 70, "kg", effectiveDateTime="soon"), "request": {"method": "POST", "url": "Observation"}}]  # fmt: skip
-    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-    report = take(dataset, bundle)
-    assert (report.refused, report.committed) == (1, False)
-    assert "Nothing was changed" in report.to_text("en")
-    assert report.view is not None and CLINIC_GRAPH not in [graph.value for graph in report.view.graphs]
-    assert take(dataset, bundle | {"type": "batch"}).patients == 1
-
-
-CLINIC_GRAPH = "https://w3id.org/pepr-santenum/graph/cohort/clinic"
-
-
-def test_entries_may_refer_to_what_comes_later_in_the_bundle(dataset: Dataset) -> None:
-    first = observation("o1", "29463-7", 70, "kg", subject={"reference": "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a"}, meta={"versionId": "1"})
-    lost = observation("o2", "29463-7", 70, "kg", subject={"reference": "urn:uuid:00000000-bfdc-4613-8bf2-c5e300945f0a"})
-    entries = [{"resource": first}, {"resource": lost}, {"fullUrl": "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a", "resource": patient("p7")}]
-    report = take(dataset, {"resourceType": "Bundle", "type": "collection", "entry": entries})
-    assert ends(facts(report.view, "clinic.o1_1")["hasFeatureOfInterest"]) == {"clinic.p7"}
-    assert [item.outcome for item in report.resources] == ["created", "refused", "created"]
-    assert report.problems[0].code == "lost-reference"
-
-
-@pytest.mark.parametrize(("options", "code"), [
-    ({"cohort": "My clinic"}, "bad-cohort-name"), ({"keep": "all"}, "fhir-keep-unknown"), ({"base": "here"}, "fhir-base-missing"),
-])  # fmt: skip
-def test_what_is_asked_wrongly_is_a_sentence(dataset: Dataset, options: dict[str, str], code: str) -> None:
-    with pytest.raises(PeprError) as caught:
-        take(dataset, patient(), **options)
-    assert caught.value.code == code
-    assert caught.value.message("fr")
-
-
-def test_a_dataset_without_ontology_is_a_sentence(tmp_path: Path) -> None:
-    empty = Dataset(tmp_path / "empty")
-    with empty.change(who="test", source="test") as change:
-        change.commit()
-    with pytest.raises(PeprError) as caught:
-        take(empty, patient())
-    assert caught.value.code == "fhir-ontology-missing"
-
-
-@pytest.mark.parametrize("folder", ["r4-official-pairs", "r5-official-json"])
-def test_no_published_example_makes_a_traceback(dataset: Dataset, shared: Path, folder: str) -> None:
-    release = "R5" if folder.startswith("r5") else "R4"
-    faults: list[PeprError] = []
-
-    def documents():  # type: ignore[no-untyped-def]
-        for path in sorted((shared / "fhir" / folder).glob("*.json")):
-            yield from open_documents(path, faults=faults.append)
-
-    report = intake(dataset, documents(), cohort="clinic", base=BASE, release=release, faults=faults)  # type: ignore[arg-type]
-    assert report.received > 100
-    assert report.refused == len(faults), [item.message("en") for item in report.problems if item.severity == "error"]
-    assert report.to_text("fr")
-    json.dumps(report.to_dict())

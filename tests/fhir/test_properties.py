@@ -68,7 +68,7 @@ def there_and_back(raw: str, dialect: Dialect, *, turn: int | None = None) -> It
 
 
 @pytest.mark.parametrize("name", ALL)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=18, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(rng=st.randoms(use_true_random=False))
 def test_a_resource_made_by_chance_comes_back_exactly(name: str, rng: random.Random) -> None:
     dialect = ALL[name]
@@ -76,7 +76,7 @@ def test_a_resource_made_by_chance_comes_back_exactly(name: str, rng: random.Ran
     assert not list(there_and_back(raw, dialect)), raw
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rng=st.randoms(use_true_random=False),
     pair=st.sampled_from(PAIRS),
@@ -103,7 +103,7 @@ def spots(value: Json) -> Iterator[tuple[dict[str, Json], str]]:
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(rng=st.randoms(use_true_random=False))
 def test_what_has_the_wrong_form_comes_back_too(name: str, rng: random.Random) -> None:
     value = make(load_table(name), rng)

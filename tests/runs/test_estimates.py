@@ -75,7 +75,8 @@ def test_who_has_no_twin_that_uses_the_model_has_predictions_alone(clinic: Datas
 
 def test_a_value_that_a_patient_gives_is_not_estimated_nor_is_one_without_a_fit(clinic: Dataset) -> None:
     twin = "twin:q{0} a pepr:DigitalTwin ; pepr:twinOf patient:q{0} ; pepr:usesModel model:theophylline {1}.\n"
-    own = """binding:own a pepr:Binding ; pepr:binds parameter:theophylline.b_lka ; pepr:boundValue 0.1 ; pepr:unitCode "1" .\n"""
+    own = "binding:own a pepr:Binding ; pepr:binds parameter:theophylline.b_lka ; pepr:boundValue 0.1 ; "
+    own += 'pepr:unitCode "1" .\n'
     add_turtle(clinic, twin.format(0, "; pepr:hasBinding binding:own ") + own + twin.format(1, ""))
     run = evaluate(clinic, drug())
     found = {(row["twin"].value.rpartition("/")[2], row["parameter"].value.rpartition(".")[2])

@@ -194,6 +194,8 @@ consent:{name}{status} a pepr:Consent ; pepr:consentOf patient:{name} ; pepr:cov
     (fitness,) = assess(consent("b", "given", "2025-01-01"), "score2")
     assert fitness.permission is Answer.YES
     assert any("1 of 2" in rule.sentence["en"] and "1 sur 2" in rule.sentence["fr"] for rule in fitness.rules)
+    (fitness,) = assess("dataset:d pepr:individualCount 40 .\n", "score2")
+    assert any("1 of 40" in rule.sentence["en"] for rule in fitness.rules), "nothing speaks against the others"
     (fitness,) = assess(consent("a", "given", "2025-06-01"), "score2")
     assert not any("consent" in rule.sentence["en"] for rule in fitness.rules)
 
