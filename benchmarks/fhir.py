@@ -3,9 +3,10 @@
 usage: python -m benchmarks.fhir [--files FOLDER] [--sizes MB,MB,…] [--speed MB] [--scale MB] [--intake MB] [--docs]
 
 The data are Bundles of Synthea (a folder of JSON), flattened to NDJSON and repeated with new ids and references. Each
-measurement is a process of its own; those of one core are pinned to one, in seconds of the processor, the peers by turns,
-and the best of three turns counts. The Java generator is measured after its warm-up (`conformance/`, needs Java 17 and Maven; left out, and it is
-said, where they are missing). `--docs` writes the tables into docs/benchmarks.md: a bar that is missed is said.
+measurement is a process of its own; those of one core are pinned to one, in seconds of the processor, the peers by
+turns, the best of three turns counts. The Java generator is measured after its warm-up (`conformance/`, needs Java 17
+and Maven; left out, and it is said, where they are missing). `--docs` writes the tables into docs/benchmarks.md: a bar
+that is missed is said.
 """
 
 import argparse

@@ -166,12 +166,12 @@ def load_fhir(
     files: Sequence[Path], cohort: str, *, keep: Any, base: str | None, release: str, data: Path, who: str, kind: str
 ) -> NoReturn:
     """Take FHIR JSON into a cohort, all files as one change; end with the exit code 1 where something was refused."""
+    from pepr_kg.fhir.answering import Faults  # noqa: PLC0415
     from pepr_kg.fhir.documents import open_documents  # noqa: PLC0415
-    from pepr_kg.fhir.documents_errors import DocumentError  # noqa: PLC0415
     from pepr_kg.fhir.intake import Into, take_in  # noqa: PLC0415
     from pepr_kg.fhir.sources import Limits  # noqa: PLC0415
 
-    limits, faults, meter = Limits.of(Settings.from_environment()), list[DocumentError](), _Meter()
+    limits, faults, meter = Limits.of(Settings.from_environment()), Faults(), _Meter()
 
     def documents() -> Iterator["Document"]:
         taken = count = 0
@@ -189,9 +189,13 @@ def load_fhir(
     finally:
         meter.clear()
     if kind == "json":
-        show_json(report.to_dict() | {"version": report.view.version if report.view else None})
+        show_json(report.to_dict() | {
+            "version": report.view.version if report.view else None, "unread_more": faults.more
+        })  # fmt: skip
     else:
         click.echo(report.to_text(LANG))
+        if faults.more:
+            click.echo(_("fhir.unread.more", count=faults.more))
         if report.committed and report.view is not None:
             click.echo(_("load.done", new_triples=report.triples, graphs=report.graph, version=report.view.version))
     sys.exit(1 if report.refused or any(item.severity == "error" for item in report.problems) else 0)

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 from pepr_kg import __version__
 from pepr_kg.fhir.context import RELEASES, Context
+from pepr_kg.fhir.criteria import parameters_of
 from pepr_kg.fhir.datatypes import Object, Value, moment, put_text
-from pepr_kg.fhir.kept import kept_graphs
+from pepr_kg.fhir.kept import has_kept, kept_graphs
 from pepr_kg.fhir.offered import SOURCES
-from pepr_kg.fhir.searching import parameters_of
 from pepr_kg.fhir.tables import load_table
-from pepr_kg.store import NamedNode
 
 _TITLE = {"en": "PEPR Santé Numérique: graph and digital twins as FHIR",
           "fr": "PEPR Santé Numérique\u202f: le graphe et ses jumeaux numériques en FHIR"}  # fmt: skip
@@ -71,8 +70,7 @@ def offered_types(context: Context) -> list[str]:
         found.add("Provenance")
     graphs = kept_graphs(context.nodes)
     for name in load_table(context.release).resources if graphs else ():
-        node = NamedNode(f"http://hl7.org/fhir/{name}")
-        if name not in found and any(context.nodes.typed_in(node, graph) for graph in graphs):
+        if name not in found and any(has_kept(context.nodes, name, graph) for graph in graphs):
             found.add(name)
     return sorted(found)
 

@@ -7,10 +7,14 @@ from pepr_kg.fhir.datatypes import Object, Value, codeable, coding, outer_coding
 from pepr_kg.fhir.identities import identify
 from pepr_kg.fhir.kept import reference_of
 from pepr_kg.fhir.nodes import Node, Nodes
+from pepr_kg.fhir.offer_errors import UnknownCohortOfFhir
 from pepr_kg.language import Language
+from pepr_kg.namespaces import COHORT, FHIR, ID
 from pepr_kg.store import View
 
-RELEASES: Final[Mapping[str, str]] = {"R4": "4.0.1", "R5": "5.0.0"}
+# R4B has the forms of R4 for all that we make, R6 those of R5: its text is not published.
+RELEASES: Final[Mapping[str, str]] = {"R4": "4.0.1", "R4B": "4.3.0", "R5": "5.0.0", "R6": "6.0.0"}
+_NAMED: Final = 20  # cohorts in an error
 _REFERENCES: Final = 50_000  # that are remembered; then it begins anew
 # Types whose things may have come in as FHIR and are then offered as they came.
 _KEPT: Final = frozenset({
@@ -23,10 +27,25 @@ _UNKNOWN: Final = {"en": "not known", "fr": "non connu"}
 
 
 class Context:
-    """The graph as FHIR of one release, its texts in one language first; of what came in as FHIR, all or one cohort."""
+    """The graph as FHIR of one release, its texts in one language first; all of it, or one cohort.
 
-    def __init__(self, view: View, release: str = "R4", lang: Language = "en", *, cohort: str | None = None) -> None:
-        self.nodes = Nodes(view, cohort)
+    `source` is how the address of what came in as FHIR begins. Raises `UnknownCohortOfFhir`.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        release: str = "R4",
+        lang: Language = "en",
+        *,
+        cohort: str | None = None,
+        source: str | None = None,
+    ) -> None:
+        if cohort is not None and not {COHORT + cohort, FHIR + cohort} & {graph.value for graph in view.graphs}:
+            known = [graph.value.removeprefix(COHORT) for graph in view.graphs if graph.value.startswith(COHORT)]
+            raise UnknownCohortOfFhir(name=cohort, known=", ".join(known[:_NAMED]) or "-")
+        self.nodes = Nodes(view, cohort, source)
+        self.cohort = cohort
         self.view = view
         self.release = release
         self.lang = lang
@@ -37,7 +56,12 @@ class Context:
     @property
     def is_r5(self) -> bool:
         """Return whether the forms are those of R5."""
-        return self.release == "R5"
+        return self.release in {"R5", "R6"}
+
+    @property
+    def cohort_iri(self) -> str:
+        """Return the IRI of the cohort that was named, "" where none was."""
+        return "" if self.cohort is None else f"{ID}cohort/{self.cohort}"
 
     def refer(self, kind: str, iri: str) -> Object:
         """Return the reference to a thing as a resource of a type: the one that it came in as, where there is one."""

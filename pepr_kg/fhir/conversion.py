@@ -13,16 +13,18 @@ that a stream may be of any length.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from pepr_kg.errors import DataUnreadable
-from pepr_kg.fhir.conversion_blocks import KEPT, Block, Finding, Plan, cut, finding_of, open_writer
+from pepr_kg.fhir.conversion_blocks import KEPT, Block, Finding, Plan, cut, finding_of, open_writer, unwritten
 from pepr_kg.fhir.conversion_pool import make_executor
 from pepr_kg.fhir.documents_errors import DocumentError
 from pepr_kg.fhir.documents_scan import Form
+from pepr_kg.fhir.errors import ResourceBroken
 from pepr_kg.fhir.exact import Json, write_json
+from pepr_kg.fhir.exact_errors import BadJson
 from pepr_kg.fhir.problems import Problem
 from pepr_kg.fhir.reading import read_graph
 from pepr_kg.fhir.sources import Source
@@ -108,7 +110,12 @@ def restyle_files(
         reading = read_graph(data, format_of(path), name=str(path))
         tally.add(_of_problems(str(path), reading.problems))
         for resource in reading.resources:
-            written = writer.write(write_json(resource.json).encode(), full_url=resource.subject or None)
+            try:
+                written = writer.write(write_json(resource.json).encode(), full_url=resource.subject or None)
+            except (ResourceBroken, BadJson) as error:
+                found = unwritten(str(path), error)
+                tally.add([replace(found, path=found.path or resource.subject)])
+                continue
             output.write(written.text)
             tally.resources += 1
             tally.triples += written.triples

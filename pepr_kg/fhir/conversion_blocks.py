@@ -11,10 +11,10 @@ nodes are named after its number, so that blocks may be written by anybody, in a
 (2, 8)
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import count
 from typing import Final, Literal
 
@@ -28,22 +28,31 @@ from pepr_kg.fhir.errors import ResourceBroken
 from pepr_kg.fhir.exact_errors import BadJson
 from pepr_kg.fhir.problems import Problem, Severity
 from pepr_kg.fhir.sources import Limits, Source
-from pepr_kg.fhir.writing import Writer
+from pepr_kg.fhir.writing import BundleStream, Writer
 
-__all__ = ["KEPT", "Block", "Converted", "Finding", "Plan", "convert_block", "cut", "gather", "open_writer"]
+__all__ = [
+    "KEPT",
+    "Block",
+    "Converted",
+    "Finding",
+    "Plan",
+    "convert_block",
+    "cut",
+    "gather",
+    "open_writer",
+    "unwritten",
+]
 
 KEPT: Final = 1000  # findings that are kept word for word; the others are counted
-_MOST_NAMED: Final = 1_000_000  # full URLs of a history that are remembered
 _BLOCK: Final = 1 << 20  # bytes of JSON
 _WHOLE: Final = 4 << 20  # bytes up to which a Bundle is written at once: only then its entries know each other
 
 
-class _Named(msgspec.Struct):
-    fullUrl: str = ""  # noqa: N815  FHIR's name
+class _Kind(msgspec.Struct):
     type: str = ""
 
 
-_decode_named: Final = msgspec.json.Decoder(_Named).decode
+_decode_kind: Final = msgspec.json.Decoder(_Kind).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +87,9 @@ class Finding:
 class Block:
     """Lines of NDJSON (`data`; the first has the number `first`), or pieces. Blocks are numbered in their order.
 
-    Parts of a Bundle that runs over several blocks come with what it says before its entries, its node's label, and
-    the full URLs of a history that blocks before have named a resource with (`given`): these are told apart by version.
+    Parts of a Bundle that runs over several blocks come with what it says before its entries, and its node's label.
+    Those of a history are written by one process, one after the other (`is_history`): a resource that comes again is
+    told apart by its version, which asks for a memory of the names.
     """
 
     number: int
@@ -89,7 +99,7 @@ class Block:
     pieces: tuple[Piece, ...] = ()
     bundle: bytes = b""
     label: str = ""
-    given: tuple[str, ...] = ()
+    is_history: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +126,22 @@ def cut(
     """Yield sources, each with its name, as blocks. Raises what `read_pieces` raises."""
     numbers = count()
     for name, source in sources:
-        is_lines, chunks = sniff(source, limits, name=name, form=form)
-        if is_lines:
-            for first, data in cut_lines(chunks, limits, name, faults):
+        stream = sniff(source, limits, name=name, form=form)
+        if stream.is_lines:
+            for first, data in cut_lines(stream.chunks, limits, name, faults, first=stream.first):
                 yield Block(next(numbers), name, data, first)
         else:
-            yield from _cut_pieces(gather(read_object(chunks, limits, name, faults)), name, numbers)
+            pieces = read_object(stream.chunks, limits, name, faults, first=stream.first)
+            yield from _cut_pieces(gather(pieces), name, numbers)
 
 
 def _cut_pieces(pieces: Iterable[Piece], name: str, numbers: Iterator[int]) -> Iterator[Block]:
     held: list[Piece] = []
-    size, bundle, label = 0, b"", ""
-    named: set[int] | None = None  # of a history: hashes of the full URLs before this block
+    size, bundle, label, is_history = 0, b"", "", False
 
     def block() -> Block:
-        given = () if named is None else _given(held, named)
-        return Block(next(numbers), name, pieces=tuple(held), bundle=bundle, label=label, given=given)
+        number = next(numbers)
+        return Block(number, name, pieces=tuple(held), bundle=bundle, label=label, is_history=is_history)
 
     for piece in pieces:
         if (piece.kind == "bundle" or size >= _BLOCK) and held:
@@ -141,38 +151,21 @@ def _cut_pieces(pieces: Iterable[Piece], name: str, numbers: Iterator[int]) -> I
         size += len(piece.data)
         if piece.kind == "bundle":
             number = next(numbers)
-            bundle, label = piece.data, label_of(number)
-            named = set() if _kind_of(bundle) == "history" else None
-            held = []
-            yield Block(number, name, pieces=(piece,), bundle=bundle, label=label)
+            bundle, label, is_history = piece.data, label_of(number), _is_history(piece.data)
+            held, size = [], 0
+            yield Block(number, name, pieces=(piece,), bundle=bundle, label=label, is_history=is_history)
         elif piece.kind == "end":
             yield block()
-            held, size, bundle, label, named = [], 0, b"", "", None
+            held, size, bundle, label, is_history = [], 0, b"", "", False
     if held:
         yield block()
 
 
-def _given(pieces: Iterable[Piece], named: set[int]) -> tuple[str, ...]:
-    """Return the full URLs in pieces that came before, and add theirs to those that did."""
-    urls = {found for piece in pieces if piece.kind == "entry" and (found := _full_url(piece.data))}
-    again = tuple(sorted(url for url in urls if hash(url) in named))
-    if len(named) < _MOST_NAMED:
-        named.update(map(hash, urls))
-    return again
-
-
-def _full_url(entry: bytes) -> str:
+def _is_history(bundle: bytes) -> bool:
     try:
-        return _decode_named(entry).fullUrl
+        return _decode_kind(bundle).type == "history"
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""  # the writer says what is wrong
-
-
-def _kind_of(bundle: bytes) -> str:
-    try:
-        return _decode_named(bundle).type
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
+        return False  # the writer says what is wrong
 
 
 def gather(pieces: Iterable[Piece]) -> Iterator[Piece]:
@@ -211,10 +204,24 @@ def label_of(number: int) -> str:
 # ---- Into RDF --------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
+class _Desk(threading.local):
+    """What a thread writes with: workers of a cluster may have several, and a writer serves one."""
+
+    def __init__(self) -> None:
+        self.plan: Plan | None = None
+        self.writer: Writer | None = None
+        self.history: BundleStream | None = None  # the one that is being written
+
+
+_desk: Final = _Desk()
+
+
 def open_writer(plan: Plan) -> Writer:
-    """Return the writer of a plan; what it remembers serves for all blocks. Raises `BaseMissing`."""
-    return Writer(plan.dialect, plan.base, syntax=plan.syntax, graph=plan.graph)
+    """Return this thread's writer of a plan; what it remembers serves for all blocks. Raises `BaseMissing`."""
+    if _desk.writer is None or _desk.plan != plan:
+        _desk.writer = Writer(plan.dialect, plan.base, syntax=plan.syntax, graph=plan.graph)
+        _desk.plan, _desk.history = plan, None
+    return _desk.writer
 
 
 def convert_block(plan: Plan, block: Block) -> Converted:
@@ -225,7 +232,7 @@ def convert_block(plan: Plan, block: Block) -> Converted:
     pieces: Iterable[Piece] = block.pieces
     if block.data:
         pieces = gather(read_lines([block.data], plan.limits, block.source, notes.add_fault, first=block.first))
-    stream = None if not block.bundle else writer.open_bundle(block.bundle, label=block.label)
+    stream = _stream(writer, block)
     texts = [] if block.number else [writer.head]
     resources = triples = 0
     for piece in pieces:
@@ -243,7 +250,7 @@ def convert_block(plan: Plan, block: Block) -> Converted:
             else:
                 written = stream.end(piece.data, piece.entry)
         except (ResourceBroken, BadJson) as error:
-            notes.add_error(piece, error)
+            notes.add(unwritten(block.source, error, line=piece.line, entry=piece.entry))
             continue
         texts.append(written.text)
         triples += written.triples
@@ -251,6 +258,17 @@ def convert_block(plan: Plan, block: Block) -> Converted:
         for problem in written.problems:
             notes.add_problem(piece, problem)
     return Converted(block.number, b"".join(texts), resources, triples, notes.counts, tuple(notes.findings))
+
+
+def _stream(writer: Writer, block: Block) -> BundleStream | None:
+    """Return the Bundle that is open where a block begins, None where there is none."""
+    if not block.bundle:
+        return None
+    if not block.is_history:
+        return writer.open_bundle(block.bundle, label=block.label)
+    if _desk.history is None or block.pieces[0].kind == "bundle":
+        _desk.history = writer.open_bundle(block.bundle, label=block.label)
+    return _desk.history
 
 
 class _Notes:
@@ -277,18 +295,19 @@ class _Notes:
         text = {"en": problem.en, "fr": problem.fr}
         self.add(Finding(self._source, where, problem.severity, problem.code, problem.path, text))
 
-    def add_error(self, piece: Piece, error: ResourceBroken | BadJson) -> None:
-        """Add a resource that cannot be written."""
-        details = error.details
-        path = str(details.get("path", ""))
-        where = place(line=piece.line, entry=piece.entry)
-        if "column" in details and not piece.entry:
-            where = place(line=piece.line or int(str(details["line"])), column=int(str(details["column"])))
-        text = {lang: error.message(lang).rstrip(".") for lang in ("en", "fr")}
-        detail = details.get("detail")
-        if isinstance(detail, Mapping):
-            text = {lang: str(detail[lang]) for lang in text}
-        self.add(Finding(self._source, where, "error", error.code, "" if path == "/" else path, text))
+
+def unwritten(source: str, error: ResourceBroken | BadJson, *, line: int = 0, entry: int = 0) -> Finding:
+    """Return as a finding why a resource, which stands at a place, cannot be written."""
+    details = error.details
+    path = str(details.get("path", ""))
+    where = place(line=line, entry=entry)
+    if "column" in details and not entry:
+        where = place(line=line or int(str(details["line"])), column=int(str(details["column"])))
+    text = {lang: error.message(lang).rstrip(".") for lang in ("en", "fr")}
+    detail = details.get("detail")
+    if isinstance(detail, Mapping):
+        text = {lang: str(detail[lang]) for lang in text}
+    return Finding(source, where, "error", error.code, "" if path == "/" else path, text)
 
 
 def finding_of(error: DocumentError) -> Finding:

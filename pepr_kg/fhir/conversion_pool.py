@@ -94,6 +94,14 @@ class Pool:
         ) as pool:
             try:
                 for block in blocks:
+                    if block.is_history:
+                        while flying:
+                            yield flying.popleft().result()
+                        done = convert_block(plan, block)
+                        offset.value += _put(self.output.fileno(), done.text, offset.value) if path is not None else 0
+                        following.value += 1
+                        yield done if path is None else replace(done, text=b"")
+                        continue
                     flying.append(pool.submit(_work, block))
                     if len(flying) >= self.workers * _AHEAD:
                         yield flying.popleft().result()
@@ -127,6 +135,11 @@ class Cluster:
         try:
             most = max(1, sum(client.nthreads().values())) * _AHEAD
             for block in blocks:
+                if block.is_history:
+                    while flying:
+                        yield flying.popleft().result()
+                    yield convert_block(plan, block)
+                    continue
                 flying.append(client.submit(_convert, packed, block, pure=False, retries=_AGAIN))
                 if len(flying) >= most:
                     yield flying.popleft().result()
@@ -194,11 +207,17 @@ def _work(block: Block) -> Converted:
             desk.turn.notify_all()
     if desk.file < 0:
         return done
+    _put(desk.file, text, place)
+    return replace(done, text=b"")
+
+
+def _put(file: int, text: bytes, place: int) -> int:
+    """Write a text at a place of a file and return its length."""
     rest = memoryview(text)
     while rest:
-        count = os.pwrite(desk.file, rest, place)
+        count = os.pwrite(file, rest, place)
         rest, place = rest[count:], place + count
-    return replace(done, text=b"")
+    return len(text)
 
 
 @lru_cache(maxsize=4)

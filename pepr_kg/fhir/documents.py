@@ -8,6 +8,7 @@
 [('a', Request(method='DELETE', url='Patient/a'), b'')]
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -31,6 +32,12 @@ _NOTHING: Final = msgspec.Raw(b"")
 _SAMPLE: Final = 64  # bytes; to look for a long text from its start on takes the time to prepare for its whole length
 _ADDRESS_PARTS: Final = 2  # Type/id
 
+_MISFIT: Final = re.compile(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `([^`]+)`)?")
+_KINDS: Final = {
+    "object": ("an object", "un objet"), "array": ("a list", "un tableau"), "str": ("a text", "un texte"),
+    "int": ("a number", "un nombre"), "float": ("a number", "un nombre"), "bool": ("true or false", "un booléen"),
+    "null": ("null", "null"), "any": ("another value", "une autre valeur"),
+}  # fmt: skip
 _EMPTY: Final = {
     "en": "the entry has neither resource nor request nor response. Take it out, or add its resource",
     "fr": "l’entrée n’a ni « resource », ni « request », ni « response ». Retirez-la, ou ajoutez sa ressource",
@@ -219,8 +226,18 @@ def _wanting(method: str) -> dict[str, str]:
 
 
 def _told(error: Exception) -> dict[str, str]:
-    """Return what msgspec says of a value of the wrong kind: "Expected `str`, got `int` - at `$.id`"."""
+    """Return what msgspec says of a value of the wrong kind, in words.
+
+    >>> _told(ValueError("Expected `str | null`, got `int` - at `$.fullUrl`"))["en"]
+    'it is not built as FHIR says: at fullUrl a text is expected, not a number'
+    """
+    found = _MISFIT.search(str(error))
+    if found is None:
+        return {"en": "it is not built as FHIR says", "fr": "ce n’est pas construit comme FHIR le demande"}
+    wanted, given = (_KINDS.get(name.split(" ")[0], _KINDS["any"]) for name in found.group(1, 2))
+    at = (found[3] or "$").removeprefix("$").removeprefix(".")
+    where = {"en": f"at {at} " if at else "", "fr": f"à l’endroit {at}, " if at else ""}
     return {
-        "en": f"it is not built as FHIR says ({error})",
-        "fr": f"ce n’est pas construit comme FHIR le demande ({error})",
+        "en": f"it is not built as FHIR says: {where['en']}{wanted[0]} is expected, not {given[0]}",
+        "fr": f"ce n’est pas construit comme FHIR le demande\u202f: {where['fr']}{wanted[1]} est attendu, pas {given[1]}",
     }

@@ -27,7 +27,7 @@ from pepr_kg.fhir.documents_errors import DocumentBroken, DocumentError, Documen
 from pepr_kg.fhir.sources import CHUNK, Limits, Source, read_chunks, refuse_foreign
 
 __all__ = [
-    "Faults", "Form", "Piece", "cut_lines", "form_of", "name_of", "raise_fault", "read_head", "read_lines",
+    "Faults", "Form", "Piece", "Stream", "cut_lines", "form_of", "name_of", "raise_fault", "read_head", "read_lines",
     "read_object", "read_pieces", "sniff",
 ]  # fmt: skip
 
@@ -37,6 +37,7 @@ Faults = Callable[[DocumentError], None]
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _TRAILING: Final = "trailing characters (byte "
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
+_LOOKED_AT: Final = 1 << 16  # bytes, to tell lines from one object
 _TOKEN: Final = 64  # bytes before the end of what was read in which a number or an escape may be cut
 
 _CUT: Final = {
@@ -111,8 +112,9 @@ def read_pieces(
     """
     limits = limits or Limits()
     name = name or name_of(source)
-    is_lines, chunks = sniff(source, limits, name=name, form=form)
-    yield from read_lines(chunks, limits, name, faults) if is_lines else read_object(chunks, limits, name, faults)
+    stream = sniff(source, limits, name=name, form=form)
+    read = read_lines if stream.is_lines else read_object
+    yield from read(stream.chunks, limits, name, faults, first=stream.first)
 
 
 def name_of(source: Source) -> str:
@@ -120,25 +122,41 @@ def name_of(source: Source) -> str:
     return str(source) if isinstance(source, Path) else "FHIR"
 
 
-def sniff(source: Source, limits: Limits, *, name: str, form: Form = "auto") -> tuple[bool, Iterator[bytes]]:
-    """Return whether a source is NDJSON, and its bytes. Raises `DocumentForeign` where it is not FHIR JSON at all."""
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The bytes of a source from the first that is no white space on, the number of its line, and whether it is NDJSON."""
+
+    is_lines: bool
+    chunks: Iterator[bytes]
+    first: int
+
+
+def sniff(source: Source, limits: Limits, *, name: str, form: Form = "auto") -> Stream:
+    """Return the bytes of a source and what they are. Raises `DocumentForeign` where it is not FHIR JSON at all."""
     chunks = read_chunks(source, limits, name=name)
-    start = next(chunks, b"")
-    while not start.strip() and (more := next(chunks, b"")):
-        start += more
+    start, first = b"", 1
+    for chunk in chunks:
+        start += chunk
+        blank = len(start) - len(start.lstrip())
+        first += start.count(b"\n", 0, blank)
+        start = start[blank:]
+        if len(start) >= _LOOKED_AT:
+            break
     refuse_foreign(start, name)
     if form == "auto":
         form = form_of(name)
-    return form == "ndjson" or (form == "auto" and _has_lines(start)), chain([start], chunks)
+    return Stream(form == "ndjson" or (form == "auto" and _has_lines(start)), chain([start], chunks), first)
 
 
-def read_object(chunks: Iterable[bytes], limits: Limits, name: str, faults: Faults = raise_fault) -> Iterator[Piece]:
+def read_object(
+    chunks: Iterable[bytes], limits: Limits, name: str, faults: Faults = raise_fault, *, first: int = 1
+) -> Iterator[Piece]:
     """Yield the pieces of the object that begins here; lines after one that stands on one line are NDJSON."""
-    scanner = _Scanner(chunks, limits, name)
+    scanner = _Scanner(chunks, limits, name, first=first)
     yield from _scan_value(scanner)
     if scanner.peek() < 0:
         return
-    if scanner.ended_on != 1 or scanner.line() == 1:
+    if scanner.ended_on != first or scanner.line() == first:
         raise scanner.broken(_MORE)
     yield from read_lines(scanner.rest(), limits, name, faults, first=scanner.line())
 
@@ -186,7 +204,10 @@ def cut_lines(
         start, cut = 0, chunk.rfind(b"\n") + 1
         if not cut:
             length += len(chunk)
-            held = [*held, chunk] if length <= limits.line_bytes else []
+            if length > limits.line_bytes:
+                held.clear()
+            else:
+                held.append(chunk)
             continue
         end = chunk.find(b"\n") + 1
         if length + end - 1 > limits.line_bytes:
@@ -236,7 +257,7 @@ def _check_line(data: bytes, line: int, limits: Limits, name: str) -> Head:
 class _Scanner:
     """A window on a stream of JSON, which moves from value to value."""
 
-    def __init__(self, chunks: Iterable[bytes], limits: Limits, name: str, line: int = 0) -> None:
+    def __init__(self, chunks: Iterable[bytes], limits: Limits, name: str, line: int = 0, first: int = 1) -> None:
         self.name = name
         self.fixed = line  # the line of NDJSON that all of it stands on
         self.ended_on = 0
@@ -245,7 +266,7 @@ class _Scanner:
         self._window = b""
         self._at = 0
         self._keep = -1  # where in the window something begins that is wanted whole
-        self._lines, self._column = 1, 1  # of the first byte of the window
+        self._lines, self._column = first, 1  # of the first byte of the window
 
     def line(self) -> int:
         """Return the number of the line that the scanner is on."""

@@ -87,8 +87,8 @@ def programme(context: Context) -> Iterator[Offered]:
 def provenance_of(context: Context, identifier: str) -> Offered | None:
     """Return a Provenance by its id: `RUN.PATIENT`, of what a run predicts for a patient."""
     name, _, patient = identifier.partition(".")
-    node, owner = context.nodes.get(f"{ID}evaluation/{name}"), f"{ID}patient/{patient}"
-    if not node.is_a("pepr:Evaluation") or not patient:
+    node, owner = context.nodes.get(f"{ID}evaluation/{name}"), f"{ID}patient/{patient.replace('..', '_')}"
+    if not node.is_a("pepr:Evaluation") or not context.nodes.get(owner).is_a("pepr:Patient"):
         return None
     graph = context.nodes.graph_of(NamedNode(node.iri))
     found = [item for item in predictions_of(context, owner, graph) if item.first("prov:wasGeneratedBy") == node.iri]

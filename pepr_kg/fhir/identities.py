@@ -76,6 +76,11 @@ def candidates(kind_of_resource: str, identifier: str) -> list[str]:
     return [iri for iri in found if identify(kind_of_resource, iri) == identifier]
 
 
+def is_id(text: str) -> bool:
+    """Return whether a text is an id of FHIR."""
+    return _ALLOWED.fullmatch(text) is not None
+
+
 def is_hashed(identifier: str) -> bool:
     """Return whether an id holds a digest, so that the graph must be searched for its thing."""
     return _HASHED.search(identifier) is not None

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final
 
 _BUFFER: Final = 4 << 20  # bytes
-_SEGMENT: Final = 64 << 20
+_SEGMENT: Final = 16 << 20
 
 
 class Spool:

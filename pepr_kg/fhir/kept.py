@@ -41,13 +41,13 @@ def find_kept(nodes: Nodes, reference: str) -> Kept | None:
     found = []
     for graph in kept_graphs(nodes):
         for quad in nodes.view.quads(None, _REFERENCE, Literal(reference), graph):
-            if isinstance(quad.subject, NamedNode):
+            if isinstance(quad.subject, NamedNode) and quad.subject.value.startswith(nodes.source):
                 kept = read_kept(nodes, quad.subject, graph)
-                found += [] if kept is None else [(kept, graph)]
+                found += [] if kept is None else [kept]
     if len(found) > 1:
-        cohorts = ", ".join(graph.value.removeprefix(FHIR) for _, graph in found)
+        cohorts = ", ".join(f"cohort={kept.graph.removeprefix(FHIR)} (_source={kept.subject})" for kept in found)
         raise SeveralResources(reference=reference, cohorts=cohorts)
-    return found[0][0] if found else None
+    return found[0] if found else None
 
 
 def is_gone(nodes: Nodes, reference: str) -> bool:
@@ -73,9 +73,15 @@ def release_of(nodes: Nodes, graph: NamedNode) -> str:
 def kept_of_type(nodes: Nodes, kind: str) -> Iterator[tuple[NamedNode, NamedNode]]:
     """Yield subject and graph of the resources of a type, in the order of the index."""
     for graph in kept_graphs(nodes):
-        for quad in nodes.view.quads(None, TYPE, NamedNode(_FHIR + kind), graph):
-            if isinstance(quad.subject, NamedNode):
-                yield quad.subject, graph
+        for name in (kind, f"_{kind}"):  # R5: a resource with a modifier extension
+            for quad in nodes.view.quads(None, TYPE, NamedNode(_FHIR + name), graph):
+                if isinstance(quad.subject, NamedNode):
+                    yield quad.subject, graph
+
+
+def has_kept(nodes: Nodes, kind: str, graph: NamedNode) -> bool:
+    """Return whether a graph keeps a resource of a type."""
+    return any(nodes.typed_in(NamedNode(_FHIR + name), graph) for name in (kind, f"_{kind}"))
 
 
 def kept_about(nodes: Nodes, subject: NamedNode) -> Iterator[tuple[NamedNode, NamedNode]]:

@@ -66,11 +66,13 @@ class Node:
 class Nodes:
     """The things of one view. A node that was read is remembered for a while.
 
-    `fhir_graphs` are those of what came in as FHIR: all, or that of a cohort.
+    `fhir_graphs` are those of what came in as FHIR: all, or that of a cohort; `source` how the address of a resource
+    among them begins.
     """
 
-    def __init__(self, view: View, cohort: str | None = None) -> None:
+    def __init__(self, view: View, cohort: str | None = None, source: str | None = None) -> None:
         self.view = view
+        self.source = source or ""
         named = [graph for graph in view.graphs if graph.value.startswith(FHIR)]
         self.fhir_graphs = tuple(graph for graph in named if cohort is None or graph.value == FHIR + cohort)
         self._known: dict[str, Node] = {}
@@ -81,7 +83,8 @@ class Nodes:
         if found is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            found = self._known[iri] = _node(iri, self.view.quads(NamedNode(iri)))
+            node = named(iri)
+            found = self._known[iri] = Node(iri, {}) if node is None else _node(iri, self.view.quads(node))
         return found
 
     def read(self, iri: str, graph: NamedNode | None) -> Node:
@@ -118,6 +121,14 @@ class Nodes:
     def links(self, curie: str, graph: NamedNode) -> Iterator[Quad]:
         """Yield the quads of a graph with a predicate."""
         return self.view.quads(None, NamedNode(expand(curie)), None, graph)
+
+
+def named(iri: str) -> NamedNode | None:
+    """Return the node of an IRI; None for a text that is none, of which nothing can be said."""
+    try:
+        return NamedNode(iri)
+    except ValueError:
+        return None
 
 
 def _node(iri: str, quads: Iterator[Quad]) -> Node:

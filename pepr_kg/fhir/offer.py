@@ -16,10 +16,11 @@ from pepr_kg.errors import NotFound, UnknownPrefix
 from pepr_kg.fhir import everything as several
 from pepr_kg.fhir.bundling import collect, write_lines, write_rdf
 from pepr_kg.fhir.context import RELEASES, Context
+from pepr_kg.fhir.criteria import Criteria
 from pepr_kg.fhir.kept import is_gone, kept_graphs, release_of
 from pepr_kg.fhir.offer_errors import NothingToExport, ReleaseNotOffered, ResourceGone
 from pepr_kg.fhir.offered import TYPES, Offered
-from pepr_kg.fhir.searching import Criteria, find, patient_nodes, read
+from pepr_kg.fhir.searching import find, patient_nodes, read
 from pepr_kg.language import Language
 from pepr_kg.namespaces import BASE, expand, shrink
 from pepr_kg.store import NamedNode, View
@@ -64,10 +65,11 @@ def read_page(context: Context, criteria: Criteria, start: int, count: int) -> P
     """Return a page of what fits, from a position on that an earlier page gave, or 0."""
     found: list[Offered] = []
     otherwise = 0
-    offers = _provenances(context, criteria) if criteria.type == "Provenance" else find(context, criteria)
+    is_provenance = criteria.type == "Provenance"
+    offers = islice(_provenances(context, criteria), start, None) if is_provenance else find(context, criteria, start)
     position = start
     most = _WIDEST[0] + count * _WIDEST[1]
-    for offered in islice(offers, start, start + most):
+    for offered in islice(offers, most):
         if offered is not None and offered.release != context.release:
             otherwise += 1
         elif offered is not None:
@@ -134,10 +136,10 @@ def check_release(release: str) -> str:
 
 
 def usual_release(view: View) -> str:
-    """Return the release that is meant where nobody names one: that of what came in as FHIR, if it is one; else R4."""
+    """Return the release that is meant where nobody names one: that of all that came in as FHIR, else R4."""
     context = Context(view)
     found = {release_of(context.nodes, graph) for graph in kept_graphs(context.nodes)}
-    return "R5" if found == {"R5"} else "R4"
+    return found.pop() if len(found) == 1 and found <= set(RELEASES) else "R4"
 
 
 def _alike(context: Context, resources: Iterator[Offered]) -> Iterator[Offered]:

@@ -2,6 +2,7 @@
 
     FhirError
     ├── BadSearch               a parameter that is not searched by here
+    ├── UnknownCohortOfFhir     no cohort of this name
     ├── SeveralResources        two sources use one id
     ├── ResourceGone            its source took the resource back
     ├── ReleaseNotOffered       a release that there is no form for
@@ -28,14 +29,27 @@ class BadSearch(FhirError):
     }
 
 
+class UnknownCohortOfFhir(FhirError):
+    """There is no such cohort. Fields: name, known."""
+
+    code, http_status = "fhir-unknown-cohort", 404
+    titles = {"en": "Unknown cohort", "fr": "Cohorte inconnue"}
+    sentences = {
+        "en": 'There is no cohort "{name}". Known: {known}.',
+        "fr": "Il n’y a pas de cohorte « {name} ». Connues\u202f: {known}.",
+    }
+
+
 class SeveralResources(FhirError):
     """Resources of several cohorts have one id. Fields: reference, cohorts."""
 
     code, http_status = "fhir-several", 409
     titles = {"en": "Several resources of one id", "fr": "Plusieurs ressources de même identifiant"}
     sentences = {
-        "en": "{reference} came in with several cohorts: {cohorts}. Say which one is meant by cohort=NAME.",
-        "fr": "{reference} est arrivé avec plusieurs cohortes\u202f: {cohorts}. Dites laquelle par cohort=NOM.",
+        "en": "{reference} came in several times: {cohorts}. Say which one is meant, by its cohort, or where a cohort "
+        "has several by _source=, the start of its address.",
+        "fr": "{reference} est arrivé plusieurs fois\u202f: {cohorts}. Dites lequel, par sa cohorte, ou, si une "
+        "cohorte en a plusieurs, par _source=, le début de son adresse.",
     }
 
 

@@ -7,13 +7,14 @@ from typing import Final
 
 from pepr_kg.fhir.context import Context
 from pepr_kg.fhir.datatypes import Object, meta, write
-from pepr_kg.fhir.identities import identify
+from pepr_kg.fhir.identities import identify, is_id
 from pepr_kg.fhir.kept import Kept, reference_of
 from pepr_kg.fhir.nodes import Node
 from pepr_kg.fhir.offered_clinical import condition, encounter, medication_use, prescription, procedure
 from pepr_kg.fhir.offered_cohort import administration, consent, group, library, observation, patient
 from pepr_kg.fhir.offered_programme import is_role, organization, practitioner, role, study
 from pepr_kg.fhir.offered_twins import device, device_definition, is_risk, prediction
+from pepr_kg.namespaces import ID
 from pepr_kg.store import NamedNode
 
 Make = Callable[[Context, Node], Object]
@@ -37,8 +38,17 @@ class Offered:
 
     @property
     def tag(self) -> str:
-        """Return the entity tag of the version, as FHIR has it."""
-        return f'W/"{self.version}"'
+        """Return the entity tag of the version, as FHIR has it; of a version that is no id of FHIR a digest."""
+        return tag_of(self.version)
+
+
+def tag_of(version: str) -> str:
+    """Return the entity tag of a version. What stands in a header must be of few characters.
+
+    >>> tag_of("2"), tag_of("é\\r\\n")
+    ('W/"2"', 'W/"64da669b12bbeda0"')
+    """
+    return f'W/"{version if is_id(version) else hashlib.sha256(version.encode()).hexdigest()[:16]}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,12 @@ def _any(_context: Context, _node: Node) -> bool:
     return True
 
 
+def _is_here(_context: Context, node: Node) -> bool:
+    """Return whether a patient is one: of whom the source took back only the name stays, outside of the cohort."""
+    made = node.first("prov:wasGeneratedBy") or ""
+    return "pepr:memberOfCohort" in node.values or not made.startswith(f"{ID}intake/")
+
+
 def _is_quantity(context: Context, node: Node) -> bool:
     return not is_risk(context, node)
 
@@ -71,7 +87,7 @@ _ORGANISATIONS: Final = (
 _STUDIES: Final = ("Project", "ResearchProgramme", "Programme", "Component", "Call")
 # In the order in which a type's things are listed; a thing of several classes is offered for the first.
 SOURCES: Final = (
-    Source("Patient", "pepr:Patient", patient, _any, research=True),
+    Source("Patient", "pepr:Patient", patient, _is_here, research=True),
     Source("Observation", "pepr:Observation", observation, _any, research=True),
     Source("Observation", "pepr:Prediction", prediction, _is_quantity, research=True),
     Source("RiskAssessment", "pepr:Prediction", prediction, is_risk, research=True),

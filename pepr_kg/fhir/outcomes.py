@@ -10,7 +10,6 @@ from typing import Final
 
 from pepr_kg.errors import PeprError
 from pepr_kg.fhir.datatypes import Object, Value, coding, put_text
-from pepr_kg.fhir.problems import Problem
 from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import BASE
 
@@ -26,16 +25,9 @@ def outcome_of(error: PeprError, lang: str, status: int | None = None) -> Object
     """Return an error as an OperationOutcome."""
     words = {str(language): error.message(language) for language in LANGUAGES}
     kind = _ISSUES.get(status or error.http_status, "processing")
-    where = error.details.get("line")
-    return outcome([issue("error", kind, error.code, words, lang, None if where is None else f"line {where}")], lang)
-
-
-def outcome_of_problems(problems: Iterable[Problem], lang: str) -> list[Value]:
-    """Return what was noticed in resources as issues."""
-    return [
-        issue(problem.severity, "structure", problem.code, {"en": problem.en, "fr": problem.fr}, lang, problem.path)
-        for problem in problems
-    ]
+    line = error.details.get("line")
+    where = None if line is None else {"en": f"line {line}", "fr": f"ligne {line}"}
+    return outcome([issue("error", kind, error.code, words, lang, where)], lang)
 
 
 def note(code: str, words: Mapping[str, str], lang: str, severity: str = "information") -> Object:
@@ -49,12 +41,11 @@ def outcome(issues: Iterable[Value], lang: str) -> Object:
 
 
 def issue(  # noqa: PLR0917  the parts of an issue
-    severity: str, kind: str, code: str, words: Mapping[str, str], lang: str, where: str | None
+    severity: str, kind: str, code: str, words: Mapping[str, str], lang: str, where: Mapping[str, str] | None
 ) -> Object:
     """Return an issue: how bad, FHIR's kind and our code of it, what is wrong in both languages, and where."""
     details: Object = {"coding": [coding(PROBLEMS, code)]}
     put_text(details, "text", words, lang)
     made: Object = {"severity": severity, "code": kind, "details": details}
-    if where:
-        made["diagnostics"] = where
+    put_text(made, "diagnostics", where or {}, lang)
     return made

@@ -177,8 +177,8 @@ def _inflate(chunks: Iterator[bytes], limits: Limits, name: str) -> Iterator[byt
             raise DocumentBroken(source=name, where="", detail=_CUT)
     except zlib.error as error:
         raise DocumentBroken(source=name, where="", detail={
-            "en": f"the compressed data are damaged ({error}). Fetch the file again",
-            "fr": f"les données compressées sont abîmées ({error}). Récupérez le fichier de nouveau",
+            "en": "the compressed data are damaged. Fetch the file again",
+            "fr": "les données compressées sont abîmées. Récupérez le fichier de nouveau",
         }) from error  # fmt: skip
 
 

@@ -117,7 +117,7 @@ def assemble(prepared: Prepared, run: str, work: Work) -> Assembled:
         )  # fmt: skip
         write_evaluation(document, prepared, stated, scenarios)
         write_used(document, work.view, prepared, stated, work.settings.resolved_bindings)
-        outcomes = write_outcomes(document, work.view, prepared, stated, lost)
+        outcomes = write_outcomes(document, work.view, prepared, stated, lost, most=work.specimen)
     held = tuple(run_id(iri) for iri, status in replaced.items() if status == "current")
     return Assembled(stated, folder, document, count, outcomes, held)
 

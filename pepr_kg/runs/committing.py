@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ class _Writing:
         with self.conduct.stage(ASSEMBLE, 0, total), on_disk(self.staging):
             shutil.rmtree(self.staging)
             self.staging.mkdir()
-            specimen = total if self.conduct.specimen is None else self.conduct.specimen
+            specimen = sys.maxsize if self.conduct.specimen is None else self.conduct.specimen
             work = Work(view, self.dataset.path, self.computed.parts, self.staging, self.computed.started, specimen,
                         self.conduct.settings)  # fmt: skip
             return assemble(prepared, name, work)

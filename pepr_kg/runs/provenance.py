@@ -305,9 +305,12 @@ def _write_conversions(document: Document, stated: Stated, part: Given, number: 
 
 
 def write_outcomes(
-    document: Document, view: View, prepared: Prepared, stated: Stated, failures: Failures
+    document: Document, view: View, prepared: Prepared, stated: Stated, failures: Failures, *, most: int
 ) -> dict[str, int]:  # fmt: skip
-    """Write who has no prediction, or not under every scenario, and why; return how many had each outcome."""
+    """Write who has no prediction, or not under every scenario, and why; return how many had each outcome.
+
+    At most the first `most` of them are validated one by one.
+    """
     status = prepared.inputs.status.copy()
     fell = np.unique(failures.place)
     first = np.searchsorted(failures.place, fell) if len(fell) else np.empty(0, np.int64)
@@ -316,7 +319,8 @@ def write_outcomes(
     reasons = {lang: reasons_of(view, prepared, failures, lang) for lang in LANGUAGES}
     names = joined(f"<{ID}evaluation-outcome/{stated.run}-", numbered(aside), ">")
     states = pa.array([outcome.iri for outcome in Outcome]).take(pa.array(status[aside].astype(np.int64)))
-    cut = int(np.searchsorted(aside, stated.specimen))
+    end = min(stated.specimen, int(aside[most])) if len(aside) > most else stated.specimen
+    cut = int(np.searchsorted(aside, end))
     document.say_all(node(stated.iri), [(f"{PEPR}hasOutcome", names)], len(aside), cut)
     pairs: list[tuple[str, Column]] = [
         (_A, node(f"{PEPR}EvaluationOutcome")),
@@ -325,28 +329,28 @@ def write_outcomes(
     ]
     document.say_all(names, pairs, len(aside), cut)
     for lang, (places, texts) in reasons.items():
-        _say_reasons(document, stated, places, texts, lang)
+        _say_reasons(document, stated.run, places, texts, lang, end=end)
     for part in prepared.given:
         for flags in (part.resolved.lacks, part.resolved.clashes, part.resolved.bad_units):
             for symbol, lacking in flags.items():
                 places = np.flatnonzero(lacking & (status != Outcome.EVALUATED))
                 subjects = joined(f"<{ID}evaluation-outcome/{stated.run}-", numbered(places), ">")
                 element = node(part.registered.elements[symbol])
-                cut = int(np.searchsorted(places, stated.specimen))
+                cut = int(np.searchsorted(places, end))
                 document.say_all(subjects, [(f"{PEPR}lacksElement", element)], len(places), cut)
     counts = np.bincount(status, minlength=len(Outcome))
     return {outcome.name.lower().replace("_", "-"): int(counts[outcome]) for outcome in Outcome if counts[outcome]}
 
 
 def _say_reasons(
-    document: Document, stated: Stated, places: npt.NDArray[np.int64], texts: pa.Array, lang: str
+    document: Document, run: str, places: npt.NDArray[np.int64], texts: pa.Array, lang: str, *, end: int
 ) -> None:  # fmt: skip
-    subjects = joined(f"<{ID}evaluation-outcome/{stated.run}-", numbered(places), ">")
+    subjects = joined(f"<{ID}evaluation-outcome/{run}-", numbered(places), ">")
     escaped = texts
     for plain, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
         escaped = pc.replace_substring(escaped, plain, written)
     said = joined('"', escaped, f'"@{lang}')
-    cut = int(np.searchsorted(places, stated.specimen))
+    cut = int(np.searchsorted(places, end))
     document.say_all(subjects, [(f"{PEPR}reason", said)], len(places), cut)
 
 

@@ -85,6 +85,7 @@ def create_app(settings: Settings, dataset: Dataset) -> FastAPI:
     app.state.settings = settings
     app.state.dataset = dataset
     app.state.followers = evaluations.Followers()
+    app.state.takers = fhir_intake.Takers(fhir_intake.RECEIVED), fhir_intake.Takers(fhir_intake.TAKEN)
     app.include_router(sparql.router)
     app.include_router(api.router)
     app.include_router(data.router)

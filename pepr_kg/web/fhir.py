@@ -6,7 +6,7 @@ an answer to less than what was asked would look like an answer to it. What come
 """
 
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -22,13 +22,13 @@ from pepr_kg.fhir import everything as several
 from pepr_kg.fhir.bundling import collect, search_set, write_lines, write_rdf
 from pepr_kg.fhir.capability import capability
 from pepr_kg.fhir.context import RELEASES, Context
+from pepr_kg.fhir.criteria import Criteria
 from pepr_kg.fhir.datatypes import Object, write
 from pepr_kg.fhir.identities import candidates
 from pepr_kg.fhir.offer import read_one, read_page, usual_release
 from pepr_kg.fhir.offer_errors import PageExpired, ReleaseNotOffered
 from pepr_kg.fhir.offered import Offered
 from pepr_kg.fhir.outcomes import note, outcome, outcome_of
-from pepr_kg.fhir.searching import Criteria
 from pepr_kg.fhir.tables import load_table
 from pepr_kg.web.answers import etag_of, language_of, not_modified, parameters_of, presentable, settings_of, view_of
 from pepr_kg.web.negotiate import Offer, best, by_suffix
@@ -40,10 +40,14 @@ _FORMATS: Final = (JSON, TURTLE, LINES)
 _BROWSER: Final = Offer("json", "text/html")  # shown as plain JSON: a browser would save what it does not know
 _NAMES: Final = {"json": "json", "ttl": "ttl", "turtle": "ttl", "ndjson": "ndjson"}
 _VERSION: Final = re.compile(r"""\s*;\s*fhirVersion\s*=\s*"?([\w.]+)"?""", re.IGNORECASE)
-_RELEASES: Final = {"4.0": "R4", "4.0.1": "R4", "5.0": "R5", "5.0.0": "R5"}
+_RELEASES: Final = {
+    **{version: release for release, version in RELEASES.items()},
+    **{version.rpartition(".")[0]: release for release, version in RELEASES.items()},
+}
 _VARY: Final = "Accept, Accept-Language"
+_PIECE: Final = 1 << 16  # bytes of a stream that are sent at once
 _MOST: Final = 1_000  # resources on a page; the server decides, says FHIR
-_OWN: Final = frozenset({"cohort", "_format", "_count", "_start", "_at", "_pretty", "lang"})
+_OWN: Final = frozenset({"cohort", "_source", "_format", "_count", "_start", "_at", "_pretty", "lang"})
 _OTHER: Final = {
     "en": "{count} resources of another release of FHIR were left out. Ask for it with fhirVersion.",
     "fr": "{count} ressources d’une autre version de FHIR ont été omises. Demandez-la par fhirVersion.",
@@ -201,7 +205,7 @@ def agree(request: Request, first: Offer = JSON) -> Agreed:
     return Agreed(choice.offer, choice.media_type, release)
 
 
-def release_named(media: str, more: Mapping[str, str] | None = None) -> str | None:
+def release_named(media: str) -> str | None:
     """Return the release that a header names first of those known; None where it names none.
 
     Raises `ReleaseNotOffered` where it names others alone.
@@ -209,9 +213,8 @@ def release_named(media: str, more: Mapping[str, str] | None = None) -> str | No
     >>> release_named("application/fhir+json; fhirVersion=5.0, application/json"), release_named("*/*")
     ('R5', None)
     """
-    releases = {**_RELEASES, **(more or {})}
     versions = _VERSION.findall(media)
-    known = [releases[version] for version in versions if version in releases]
+    known = [_RELEASES[version] for version in versions if version in _RELEASES]
     if versions and not known:
         raise ReleaseNotOffered(release=versions[0], known=", ".join(RELEASES.values()))
     return known[0] if known else None
@@ -220,9 +223,9 @@ def release_named(media: str, more: Mapping[str, str] | None = None) -> str | No
 def context_of(request: Request, agreed: Agreed) -> Context:
     """Return the graph as the caller wants it."""
     view = view_of(request)
-    cohort = request.query_params.get("cohort")
     release = agreed.release or usual_release(view)
-    return Context(view, release, language_of(request), cohort=cohort)
+    given = request.query_params
+    return Context(view, release, language_of(request), cohort=given.get("cohort"), source=given.get("_source"))
 
 
 def base_of(request: Request) -> str:
@@ -254,7 +257,20 @@ def _stream(request: Request, agreed: Agreed, context: Context, resources: Itera
     headers = _headers(request, agreed, etag, context.release)
     if request.scope["pepr_kg.head"]:
         return Response(b"", 200, headers)
-    return StreamingResponse(body, 200, headers)
+    return StreamingResponse(_gathered(body), 200, headers)
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in larger pieces: each one is a step of the server's loop."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
 
 
 def _headers(request: Request, agreed: Agreed, etag: str, release: str) -> dict[str, str]:

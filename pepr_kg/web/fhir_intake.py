@@ -8,8 +8,8 @@ this server (`evaluations.refuse_other_sites`).
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,15 +18,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from pepr_kg.errors import BadRequest, DatasetLocked, RequestTooLarge, UnsupportedMedia
-from pepr_kg.fhir.datatypes import Object, Value, write
-from pepr_kg.fhir.documents import Document, Form, open_documents
-from pepr_kg.fhir.documents_errors import DocumentError
-from pepr_kg.fhir.intake import Into, take_in
-from pepr_kg.fhir.intake_report import Report, Taken
+from pepr_kg.fhir.answering import Seen, answer_bundle, answer_outcome, methods_of
+from pepr_kg.fhir.datatypes import write
+from pepr_kg.fhir.documents import Form, open_documents
+from pepr_kg.fhir.identities import is_id
+from pepr_kg.fhir.intake import Into, Keep, take_in
+from pepr_kg.fhir.intake_report import Report
 from pepr_kg.fhir.offer_errors import BadSearch, IntakeWaits
-from pepr_kg.fhir.outcomes import issue, note, outcome
+from pepr_kg.fhir.offered import tag_of
 from pepr_kg.fhir.sources import Limits
-from pepr_kg.settings import Settings
 from pepr_kg.store import Dataset
 from pepr_kg.web.answers import language_of, parameters_of, settings_of
 from pepr_kg.web.evaluations import refuse_other_sites
@@ -39,32 +39,30 @@ _LINES: Final = frozenset({LINES.media_type, *LINES.aliases})
 _HERE: Final = re.compile(r"/fhir/?")
 _ANY: Final = frozenset({"cohort", "keep", "base", "lang", "_format"})
 _LOOK: Final = 0.1  # seconds between two looks whether another writer has finished
-_MOST_LISTED: Final = 10_000  # resources whose outcome is listed one by one
+_LISTED: Final = 50_000_000  # bytes of a body of whose resources the outcome is listed one by one
 _NO_COHORT: Final = {
     "en": "Say into which cohort these resources go: POST /fhir?cohort=NAME (small letters, digits and hyphens).",
     "fr": "Dites dans quelle cohorte vont ces ressources\u202f: POST /fhir?cohort=NOM (minuscules, chiffres et traits "
     "d’union).",
 }
-_STATUSES: Final[Mapping[str, str]] = {
-    "created": "201 Created", "updated": "200 OK", "unchanged": "200 OK", "withdrawn": "204 No Content",
-    "ignored": "200 OK", "refused": "422 Unprocessable Entity",
-}  # fmt: skip
+RECEIVED: Final = 8  # bodies that come in at the same time
+TAKEN: Final = 2  # bodies that are taken in, or wait for their turn, at the same time
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What was noticed while the documents passed by: the type of their Bundle, and how many there were."""
+class Takers:
+    """How many bodies are received, or taken in, just now. Raises `IntakeWaits` for one more than may."""
 
-    bundle: str | None = None
-    count: int = 0
-    faults: list[DocumentError] = field(default_factory=list)
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.count = 0
 
-    def watch(self, documents: Iterator[Document]) -> Iterator[Document]:
-        for document in documents:
-            self.count += 1
-            if self.bundle is None and document.bundle is not None:
-                self.bundle = document.bundle.type
-            yield document
+    def __enter__(self) -> None:
+        if self.count >= self.most:
+            raise IntakeWaits(seconds=0.0)
+        self.count += 1
+
+    def __exit__(self, *_error: object) -> None:
+        self.count -= 1
 
 
 def acts(path: str) -> bool:
@@ -94,35 +92,56 @@ async def take(request: Request) -> Response:
         raise BadRequest(detail=_NO_COHORT)
     form, release = _media(request)
     settings = settings_of(request)
-    into = Into(
-        given["cohort"], release, given.get("base") or None, given.get("keep", "both"), listed=True  # type: ignore[arg-type]
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="pepr-fhir-") as folder:
+    limits = replace(Limits.of(settings), gzip_bytes=settings.fhir_request_bytes)
+    receivers, takers = cast(tuple[Takers, Takers], request.app.state.takers)
+    with receivers, tempfile.TemporaryDirectory(prefix="pepr-fhir-") as folder:
         path = Path(folder) / "body"
-        await _receive(request, path, settings.fhir_request_bytes)
-        seen = _Seen()
+        size = await _receive(request, path, settings.fhir_request_bytes)
+        is_listed = size <= _LISTED
+        keep = cast(Keep, given.get("keep", "both"))
+        into = Into(given["cohort"], release, given.get("base") or None, keep, listed=is_listed)
+        seen = Seen()
         dataset = cast(Dataset, request.app.state.dataset)
-        report = await run_in_threadpool(_take_turn, dataset, path, into, form, settings, seen)
-    return _answer(request, report, seen)
+        turn = _Turn(dataset, path, into, form, limits, settings.run_wait_seconds)
+        with takers:
+            report = await run_in_threadpool(turn.take, seen)
+        kind, methods = ("", list[str]())
+        if is_listed and form == "json":
+            kind, methods = await run_in_threadpool(methods_of, path, limits)
+    if keep == "terms":  # what is not kept as FHIR has no address of its own
+        report = replace(report, resources=tuple(replace(item, id="") for item in report.resources))
+    return _answer(request, report, seen, kind, methods)
 
 
-def _take_turn(  # noqa: PLR0917  what one body is
-    dataset: Dataset, path: Path, into: Into, form: Form, settings: Settings, seen: _Seen
-) -> Report:
-    """Take the file in as soon as nobody else writes. Raises `IntakeWaits` when that takes too long."""
-    deadline = time.monotonic() + settings.run_wait_seconds
-    while True:
-        documents = open_documents(path, Limits.of(settings), name="POST /fhir", form=form, faults=seen.faults.append)
-        try:
-            return take_in(dataset, seen.watch(documents), into, seen.faults)
-        except DatasetLocked as error:
-            if time.monotonic() > deadline:
-                raise IntakeWaits(seconds=settings.run_wait_seconds) from error
-        time.sleep(_LOOK)
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A body that waits for its turn, since one writes at a time."""
+
+    dataset: Dataset
+    path: Path
+    into: Into
+    form: Form
+    limits: Limits
+    seconds: float
+
+    def take(self, seen: Seen) -> Report:
+        """Take the body in as soon as nobody else writes. Raises `IntakeWaits` when that takes too long."""
+        deadline = time.monotonic() + self.seconds
+        while True:
+            faults = seen.faults
+            documents = open_documents(
+                self.path, self.limits, name="POST /fhir", form=self.form, faults=faults.append
+            )  # fmt: skip
+            try:
+                return take_in(self.dataset, seen.watch(documents), self.into, faults)
+            except DatasetLocked as error:
+                if time.monotonic() > deadline:
+                    raise IntakeWaits(seconds=self.seconds) from error
+            time.sleep(_LOOK)
 
 
-async def _receive(request: Request, path: Path, limit: int) -> None:
-    """Write the body to a file. Raises `RequestTooLarge`."""
+async def _receive(request: Request, path: Path, limit: int) -> int:
+    """Write the body to a file and return its bytes. Raises `RequestTooLarge`."""
     size = 0
     with path.open("wb") as file:
         async for part in request.stream():
@@ -130,6 +149,7 @@ async def _receive(request: Request, path: Path, limit: int) -> None:
             if size > limit:
                 raise RequestTooLarge(limit=limit)
             file.write(part)
+    return size
 
 
 def _media(request: Request) -> tuple[Form, str]:
@@ -138,45 +158,21 @@ def _media(request: Request) -> tuple[Form, str]:
     kind = given.partition(";")[0].strip().lower()
     if kind not in _JSON | _LINES:
         raise UnsupportedMedia(found=kind or "-", expected=f"{JSON.media_type}, {LINES.media_type}")
-    named = release_named(given, {"4.3": "R4B", "4.3.0": "R4B"})
-    return ("ndjson" if kind in _LINES else "json"), named or "R4"
+    return ("ndjson" if kind in _LINES else "json"), release_named(given) or "R4"
 
 
-def _answer(request: Request, report: Report, seen: _Seen) -> Response:
+def _answer(request: Request, report: Report, seen: Seen, kind: str, methods: Sequence[str]) -> Response:
     """Return what became of a body, as FHIR answers to each kind of it."""
     lang = language_of(request)
     headers = {"Cache-Control": "no-store", "Content-Language": lang, "Vary": "Accept, Accept-Language"}
     failed = not report.committed and report.refused > 0
-    if seen.bundle in {"transaction", "batch"} and not (failed and seen.bundle == "transaction"):
-        body: Object = {"resourceType": "Bundle", "type": f"{seen.bundle}-response"}
-        entries: list[Value] = [_entry(request, taken) for taken in report.resources[:_MOST_LISTED]]
-        said: Object = {"response": {"status": "200 OK", "outcome": _outcome(report, lang)}}
-        body["entry"] = [*entries, said] if seen.bundle == "batch" and report.problems else entries
-        if not entries:
-            del body["entry"]
-        return Response(write(body), 200, headers, media_type=JSON.media_type)
+    if kind in {"transaction", "batch"} and not (failed and kind == "transaction"):
+        body = write(answer_bundle(kind, methods, report, seen, lang))
+        return Response(body, 200, headers, media_type=JSON.media_type)
     status = 422 if failed else 200
     if seen.bundle is None and seen.count == 1 and len(report.resources) == 1 and not failed:
         taken = report.resources[0]
         status = 201 if taken.outcome == "created" else 200
-        if taken.id:
-            headers |= {"Location": f"{base_of(request)}{taken.type}/{taken.id}", "ETag": f'W/"{taken.version}"'}
-    return Response(write(_outcome(report, lang)), status, headers, media_type=JSON.media_type)
-
-
-def _entry(request: Request, taken: Taken) -> Object:
-    response: Object = {"status": _STATUSES[taken.outcome]}
-    if taken.id and taken.outcome in {"created", "updated", "unchanged"}:
-        response["location"] = f"{taken.type}/{taken.id}"
-        response["etag"] = f'W/"{taken.version}"'
-    return {"response": response}
-
-
-def _outcome(report: Report, lang: str) -> Object:
-    """Return the report as an OperationOutcome: what was done, then each problem with its place."""
-    words = {language: report.to_text(language).partition("\n")[0] for language in ("en", "fr")}
-    issues: list[Value] = [note("intake", words, lang)]
-    for item in report.problems:
-        where = f"{item.source}{item.where['en']} {item.reference}".strip()
-        issues.append(issue(item.severity, "processing", item.code, {"en": item.en, "fr": item.fr}, lang, where))
-    return outcome(issues, lang)
+        if is_id(taken.id):
+            headers |= {"Location": f"{base_of(request)}{taken.type}/{taken.id}", "ETag": tag_of(taken.version)}
+    return Response(write(answer_outcome(report, seen, lang)), status, headers, media_type=JSON.media_type)

@@ -123,6 +123,26 @@ def test_a_bundle_of_many_blocks_is_the_graph_of_the_bundle_at_once(dialect: obj
     assert graph(turtle.getvalue(), RdfFormat.TURTLE) == graph(whole.text, RdfFormat.N_TRIPLES)
 
 
+def test_versions_in_a_large_history_are_told_apart(tmp_path: Path) -> None:
+    entries = b",".join(
+        b'{"fullUrl": "%bPatient/p", "resource": {"resourceType": "Patient", "id": "p", "meta": {"versionId": "%d"}, '
+        b'"text": {"div": "%b"}}, "request": {"method": "PUT", "url": "Patient/p"}}'
+        % (BASE.encode(), n, b"x" * 200_000)
+        for n in range(30)
+    )
+    source = tmp_path / "history.json"
+    source.write_bytes(b'{"resourceType": "Bundle", "type": "history", "entry": [%b]}' % entries)
+    alone = texts(source, Plan(R4, BASE, "ntriples"))
+    of_type = pyoxigraph.NamedNode("http://hl7.org/fhir/Patient")
+    named = {quad.subject for quad in pyoxigraph.parse(alone, RdfFormat.N_TRIPLES) if quad.object == of_type}
+    versions = {pyoxigraph.NamedNode(f"{BASE}Patient/p/_history/{n}") for n in range(1, 30)}
+    assert named == {pyoxigraph.NamedNode(f"{BASE}Patient/p"), *versions}
+    assert texts(source, Plan(R4, BASE, "ntriples"), workers=2) == alone
+    with (tmp_path / "out").open("wb") as file:
+        convert([("a", source), ("b", [b'{"resourceType": "Basic"}'])], Plan(R4, BASE, "ntriples"), file, workers=2)
+    assert (tmp_path / "out").read_bytes().startswith(alone)
+
+
 def test_a_bundle_that_is_not_large_is_written_at_once(persons: list[Path]) -> None:
     [block] = cut([("x", persons[0])], Limits())
     [piece] = block.pieces

@@ -11,6 +11,7 @@ import pytest
 
 from pepr_kg.errors import NotFound
 from pepr_kg.fhir.context import Context
+from pepr_kg.fhir.criteria import Criteria
 from pepr_kg.fhir.documents import open_documents
 from pepr_kg.fhir.identities import candidates, identify
 from pepr_kg.fhir.nodes import Nodes
@@ -22,8 +23,8 @@ from pepr_kg.fhir.offer_errors import (
     ResourceGone,
     SearchTooWide,
     SeveralResources,
+    UnknownCohortOfFhir,
 )
-from pepr_kg.fhir.searching import Criteria
 from pepr_kg.fhir.tables import Table, load_table
 from pepr_kg.namespaces import ID
 from pepr_kg.rdf import RdfFormat, read_quads
@@ -389,7 +390,7 @@ def test_what_is_not_there_is_said(mixed: View) -> None:
         with pytest.raises(NothingToExport, match="programme, cohort"):
             export(mixed, what)
     with pytest.raises(ReleaseNotOffered):
-        export(mixed, "programme", "R6")
+        export(mixed, "programme", "R3")
     kept = next(item for item in read_page(context, Criteria("Encounter"), 0, 1).resources)
     with pytest.raises(ReleaseNotOffered):
         read_one(context, "Encounter", kept.id, "R5")
@@ -405,9 +406,18 @@ def test_one_id_in_two_cohorts_is_refused_until_one_is_named(hospital: Dataset, 
     for name in ("here", "there"):
         take(hospital, path, name, "both")
     view = hospital.view()
-    with pytest.raises(SeveralResources, match="here, there"):
+    with pytest.raises(SeveralResources, match=r"cohort=here .*, cohort=there "):
         read_one(Context(view), "Patient", "p1")
     assert read_one(Context(view, cohort="there"), "Patient", "p1").data == path.read_bytes()
+    source = "https://w3id.org/pepr-santenum/fhir/here/"
+    assert read_one(Context(view, source=source), "Patient", "p1").data == path.read_bytes()
+    with pytest.raises(UnknownCohortOfFhir, match="here"):
+        Context(view, cohort="nosuch")
+    people = read_page(Context(view, cohort="here"), Criteria("Patient"), 0, 1000).resources
+    assert [item.id for item in people] == ["p1"]
+    people = read_page(Context(view, cohort="demo"), Criteria("Patient"), 0, 1000).resources
+    assert len(people) == PEOPLE
+    assert read_page(Context(view, cohort="here"), Criteria("Observation"), 0, 1000).resources == ()
 
 
 def test_what_its_source_took_back_is_gone(hospital: Dataset, mixed: View, tmp_path: Path) -> None:
@@ -421,3 +431,5 @@ def test_what_its_source_took_back_is_gone(hospital: Dataset, mixed: View, tmp_p
     take(hospital, path, "leaving", "both")
     with pytest.raises(ResourceGone):
         read_one(Context(hospital.view()), "Patient", "p2")
+    page = read_page(Context(hospital.view()), Criteria("Patient"), 0, 1000)
+    assert not [item for item in page.resources if item.id.startswith("leaving")]

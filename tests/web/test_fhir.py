@@ -1,5 +1,6 @@
 """FHIR over HTTP, spoken to as its clients do: formats, releases, versions, pages, streams, refusals, taking in."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,6 +204,20 @@ def test_a_bundle_is_answered_entry_by_entry(ward: Site) -> None:
     assert issue(ward.get("/fhir/Patient/b1"))["code"] == "deleted"
 
 
+def test_a_transaction_is_all_or_nothing_and_a_batch_is_not(ward: Site) -> None:
+    entries = [{"request": {"method": "POST", "url": "Patient"}, "resource": {**PERSON, "id": f"c{number}", **more}}
+               for number, more in enumerate([{}, {"birthDate": "yesterday"}])]  # fmt: skip
+    reply = post(ward, {"resourceType": "Bundle", "type": "transaction", "entry": entries}, "?cohort=refused")
+    assert reply.status == 422
+    assert any(item["severity"] == "error" for item in reply.json()["issue"])
+    assert ward.get("/fhir/Patient/c0").status == 404
+    reply = post(ward, {"resourceType": "Bundle", "type": "batch", "entry": entries}, "?cohort=refused")
+    answer = reply.json()["entry"]
+    assert [entry["response"]["status"][:3] for entry in answer] == ["201", "422"]
+    assert "yesterday" in json.dumps(answer[-1]["response"]["outcome"])
+    assert ward.get("/fhir/Patient/c0").status == 200
+
+
 @pytest.mark.parametrize(("body", "status"), [
     (b"", 415), (b"{", 400), (b"<Patient/>", 415), (b"[]", 415), (b"\xff\xfe{}", 415), (b'{"id": "a"}', 400),
     (b'{"resourceType": "Patient", "id": "a", "id": "b"}', 400), (b'{"resourceType": "Nonsense", "id": "a"}', 422),
@@ -249,3 +264,67 @@ def test_a_synthea_person_can_be_sent(ward: Site, shared: Path, tmp_path_factory
     reply = post(ward, small, "?cohort=synthea")
     assert reply.status == 200
     assert len(reply.json()["entry"]) >= 20
+
+
+def test_a_batch_has_an_answer_for_each_entry_in_order(ward: Site) -> None:
+    entries: list[Any] = [
+        {"request": {"method": "GET", "url": "Patient/d1"}},
+        {"request": {"method": "POST", "url": "Patient"}, "resource": {**PERSON, "id": "d1"}},
+        {"request": {"method": "POST", "url": "Patient"}},
+        {"request": {"method": "PUT", "url": "Patient/d2"}, "resource": {**PERSON, "id": "d2", "birthDate": "no"}},
+        {"request": {"method": "PUT", "url": "Patient/d3"}, "resource": {**PERSON, "id": "d3"}},
+        {},
+    ]
+    reply = post(ward, {"resourceType": "Bundle", "type": "batch", "entry": entries}, "?cohort=ordered")
+    answer = [entry["response"] for entry in reply.json()["entry"]]
+    assert [entry["status"][:3] for entry in answer] == ["405", "201", "400", "422", "201", "400"]
+    assert [entry.get("location") for entry in answer] == [None, "Patient/d1", None, None, "Patient/d3", None]
+    for entry in answer:
+        assert ("outcome" in entry) == (entry["status"][0] == "4")
+
+
+@pytest.mark.parametrize("path", [
+    "/fhir/Provenance/a%20b.c", "/fhir/Provenance?_id=a%20b.c", "/fhir/Provenance/%3C%3E.x", "/fhir/Patient/%20",
+    "/fhir/Patient?identifier=https://w3id.org/pepr-santenum/id/a%20b", "/fhir/Patient?_id=%00",
+    "/fhir/QuestionnaireResponse?identifier=abc", "/fhir/Observation?code=%22%0D%0A", "/fhir/Patient?cohort=nosuch",
+    "/fhir/Patient?patient=%3C", "/fhir/Observation?patient=a%20b", "/fhir/Provenance?target=Observation/a%20b",
+    "/fhir/Patient/%F0%9F%98%80", "/fhir/Patient/a/$everything?cohort=nosuch", "/fhir/Group/a%20b/$export",
+    "/fhir/Patient?_source=%00",
+])  # fmt: skip
+def test_no_address_is_a_fault_of_ours(ward: Site, path: str) -> None:
+    reply = ward.get(path)
+    assert reply.status in {200, 400, 404}
+    assert reply.json()["resourceType"] in {"OperationOutcome", "Bundle"}
+
+
+def test_strange_ids_and_versions_do_no_harm(ward: Site) -> None:
+    identifier = {"system": "urn:x", "value": "abc"}
+    answer = {"resourceType": "QuestionnaireResponse", "id": "q1", "identifier": identifier, "status": "completed"}
+    strange = {**PERSON, "id": "v1", "meta": {"versionId": "é\r\nX-Evil: 1"}}
+    for number, body in enumerate([answer, strange, {**PERSON, "id": "é中"}, {**PERSON, "id": "a\r\nX-Evil: 1"}]):
+        for keep in ("terms", "both"):
+            reply = post(ward, body, f"?cohort=strange{number}{keep}&keep={keep}")
+            assert reply.status in {200, 201, 400, 422}
+            assert reply.json()["resourceType"] == "OperationOutcome"
+            assert "x-evil" not in reply.headers
+    found = ward.get("/fhir/QuestionnaireResponse?identifier=urn:x|abc").json()
+    assert [entry["resource"]["id"] for entry in found["entry"]] == ["q1"]
+    assert ward.get("/fhir/Patient/v1").status in {200, 404}
+
+
+def test_what_expands_beyond_the_bound_is_refused(ward: Site) -> None:
+    body = gzip.compress(b'{"resourceType": "Patient", "id": "z"' + b" " * 20_000_000 + b"}")
+    assert len(body) < 100_000
+    reply = post(ward, body, "?cohort=gz")
+    assert reply.status in {400, 413, 422}
+    assert reply.json()["issue"][0]["severity"] == "error"
+
+
+def test_other_releases_are_offered_as_they_came(ward: Site) -> None:
+    assert post(ward, {**PERSON, "id": "r4b"}, "?cohort=older", f"{FHIR_JSON}; fhirVersion=4.3").status == 201
+    reply = ward.get("/fhir/Patient/r4b")
+    assert reply.headers["content-type"] == f"{FHIR_JSON}; fhirVersion=4.3"
+    accept = f"{FHIR_JSON}; fhirVersion=4.3"
+    found = ward.get("/fhir/Patient?_count=1000", accept).json()["entry"]
+    assert "r4b" in {entry["resource"].get("id") for entry in found}
+    assert ward.get("/fhir/Patient/r4b", f"{FHIR_JSON}; fhirVersion=4.0").status == 406
