@@ -80,7 +80,7 @@ def build_command(data: Path, kind: str) -> None:
 @click.option("--graph", help=_("option.graph"))
 @click.option("--fhir", "is_fhir", is_flag=True, help=_("option.fhir"))
 @click.option("--cohort", help=_("option.fhir.cohort"))
-@click.option("--keep", type=click.Choice(KEEPS), default="terms", help=by_default("option.fhir.keep", "terms"))
+@click.option("--keep", type=click.Choice(KEEPS), default="both", help=by_default("option.fhir.keep", "both"))
 @click.option("--base", help=_("option.fhir.load.base"))
 @click.option("--release", type=click.Choice(RELEASES), default="R4", help=by_default("option.fhir.release", "R4"))
 @data_option

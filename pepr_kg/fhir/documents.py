@@ -239,5 +239,6 @@ def _told(error: Exception) -> dict[str, str]:
     where = {"en": f"at {at} " if at else "", "fr": f"à l’endroit {at}, " if at else ""}
     return {
         "en": f"it is not built as FHIR says: {where['en']}{wanted[0]} is expected, not {given[0]}",
-        "fr": f"ce n’est pas construit comme FHIR le demande\u202f: {where['fr']}{wanted[1]} est attendu, pas {given[1]}",
-    }
+        "fr": "ce n’est pas construit comme FHIR le demande\u202f: "
+              f"{where['fr']}{wanted[1]} est attendu, pas {given[1]}",
+    }  # fmt: skip

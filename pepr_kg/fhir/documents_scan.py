@@ -124,7 +124,7 @@ def name_of(source: Source) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The bytes of a source from the first that is no white space on, the number of its line, and whether it is NDJSON."""
+    """The bytes of a source from the first that is no white space on, the number of its line; whether it is NDJSON."""
 
     is_lines: bool
     chunks: Iterator[bytes]
@@ -286,7 +286,7 @@ class _Scanner:
     def peek(self) -> int:
         """Return the next byte that is no white space, without taking it; -1 at the end."""
         while True:
-            self._at = _SPACE.match(self._window, self._at).end()  # type: ignore[union-attr]  matches always
+            self._at = _SPACE.match(self._window, self._at).end()  # type: ignore[union-attr]
             if self._at < len(self._window):
                 return self._window[self._at]
             if not self._fill():

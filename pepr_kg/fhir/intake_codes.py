@@ -7,7 +7,7 @@ mean the same again.
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -113,6 +113,10 @@ class Codes:
         """Return what one Coding means. Raises msgspec's errors."""
         return self._understand([_coding.decode(raw)], None)
 
+    def meaning_of_codes(self, codes: Iterable[str]) -> Meaning | None:
+        """Return what codes mean that are known by their IRIs already."""
+        return self._mean(list(codes))
+
     def unit(self, system: str | None, code: str | None, unit: str | None, quantity: str) -> str | None:
         """Return the UCUM code of a quantity's unit, None where it has none that can be relied on.
 
@@ -144,6 +148,9 @@ class Codes:
         codes = [self._name(coding) for coding in codings if coding.code]
         if not codes and text:
             codes = [self._describe("", text, None)]
+        return self._mean(codes)
+
+    def _mean(self, codes: Sequence[str]) -> Meaning | None:
         if not codes:
             return None
         quantity = how = ""

@@ -20,18 +20,19 @@ from pepr_kg.store import BlankNode, NamedNode, Quad, View
 
 _DIALECTS: Final[dict[str, Dialect]] = {"R4": R4, "R4B": R4B, "R5": R5, "R6": R6}
 _JSON: Final = f"^^<{expand('rdf:JSON')}>"
-_URN: Final = re.compile(rb'"(urn:[^"\s\\]+)"')
+_URN: Final = re.compile(rb'"reference"\s*:\s*"(urn:[^"\s\\]+)"')
 _LINK: Final = re.compile(rb"(/(?:link|l)> )<(urn:[^>]+)>")
 
 
 class Kept:
-    """Writes resources to a spool. `label` is the start of the names of blank nodes, other for each intake."""
+    """Writes resources to a spool. `intake` is its IRI; the names of blank nodes begin otherwise in each."""
 
-    def __init__(self, spool: Spool, cohort: str, base: str, release: str, label: str) -> None:
+    def __init__(self, spool: Spool, cohort: str, base: str, release: str, intake: str) -> None:
         self.graph = FHIR + cohort
-        self._spool, self._release = spool, release
-        self._writer = Writer(_DIALECTS[release], base, syntax="ntriples", label=label)
-        self._begun = False
+        self._spool, self._release, self._base = spool, release, base
+        self._label = f"i{intake.rpartition('.')[2]}n"
+        self._tail = f"> <{expand('prov:wasGeneratedBy')}> <{intake}> .\n"
+        self._writer: Writer | None = None
 
     def write(
         self, raw: bytes, subject: str, reference: str, version: Version, names: Names
@@ -39,6 +40,9 @@ class Kept:
         """Write a resource; return where it stands and what was noticed. Raises `Refused`, `BadJson`,
         `ResourceBroken`.
         """
+        if self._writer is None:
+            self._writer = Writer(_DIALECTS[self._release], self._base, syntax="ntriples", label=self._label)
+            self._spool.put(f"<{self.graph}> <{PEPR}fhirRelease> {literal(self._release)} .\n".encode())
         written = self._writer.write(raw, full_url=subject)
         if written.has_errors:
             first = next(problem for problem in written.problems if problem.severity == "error")
@@ -46,13 +50,9 @@ class Kept:
         text = written.text
         if b"<urn:" in text:
             text = _LINK.sub(lambda found: b"%b<%b>" % (found[1], _target(found[2].decode(), names).encode()), text)
-        if not self._begun:
-            self._begun = True
-            self._spool.put(f"<{self.graph}> <{PEPR}fhirRelease> {literal(self._release)} .\n".encode())
         facts = f"<{subject}> <{PEPR}resourceJson> {literal(raw.decode().strip())}{_JSON} .\n"
-        facts += f"<{subject}> <{PEPR}resourceVersion> {literal(version.text)} .\n"
-        if reference:
-            facts += f"<{subject}> <{PEPR}resourceReference> {literal(reference)} .\n"
+        facts += f"<{subject}> <{PEPR}resourceReference> {literal(reference)} .\n"
+        facts += f"<{subject}> <{PEPR}resourceVersion> {literal(version.text)} .\n<{subject}{self._tail}"
         if version.updated and moment_of(version.updated):
             facts += f"<{subject}> <{expand('dcterms:modified')}> {literal(version.updated)}{INSTANT} .\n"
         return self._spool.put(text + facts.encode()), written.problems
@@ -82,7 +82,7 @@ def _target(urn: str, names: Names) -> str:
 
 
 def urns_of(raw: bytes) -> list[str]:
-    """Return the URNs that are values in a resource.
+    """Return the URNs that a resource refers to.
 
     >>> urns_of(b'{"subject": {"reference": "urn:uuid:0c3"}}')
     ['urn:uuid:0c3']

@@ -49,13 +49,20 @@ class Version(Struct, frozen=True, gc=False):
 
 
 class Known(Struct, frozen=True, gc=False):
-    """What is known of a resource: its version, the IRIs of its nodes that hold, whether it is gone, whether the graph
-    of FHIR resources of the dataset has it, and where its text stands in what this intake is writing.
+    """What is known of a resource: its newest version, and what each graph has of it.
+
+    terms, fhir: the version that the cohort's graph and the graph of resources have, "" where they have none. nodes: the
+    IRIs of what was made of it and still holds. gone: it was deleted, or entered in error. noted: the cohort's graph of
+    the dataset says something of the resource itself. stored: so does the graph of resources. place: where its text
+    stands in what this intake is writing.
     """
 
     version: Version
     nodes: tuple[str, ...] = ()
+    terms: str = ""
+    fhir: str = ""
     gone: bool = False
+    noted: bool = False
     stored: bool = False
     place: tuple[int, int] | None = None
 
@@ -70,27 +77,36 @@ class Ledger:
     def read(cls, view: View, cohort: str) -> "Ledger":
         """Return what the graphs of a cohort know: a query for each graph that is there."""
         ledger = cls()
-        graph = NamedNode(COHORT + cohort)
-        if graph in view.graphs:
-            table = select_columns(view, read_query("fhir/known-nodes"), {"cohort": graph})
+        terms, fhir = NamedNode(COHORT + cohort), NamedNode(FHIR + cohort)
+        if terms in view.graphs:
+            table = select_columns(view, read_query("fhir/known-nodes"), {"cohort": terms})
             columns = (table[name].to_pylist() for name in ("node", "subject", "version", "updated"))
-            for node, subject, version, updated in zip(*columns, strict=True):
+            for node, subject, text, updated in zip(*columns, strict=True):
                 found = ledger._known.get(subject)
                 nodes = (*found.nodes, node) if found else (node,)
-                ledger._known[subject] = Known(Version(version, updated or None), nodes)
-        for graph in (NamedNode(COHORT + cohort), NamedNode(FHIR + cohort)):
-            if graph in view.graphs:
-                ledger._add(view, graph, stored=graph.value.startswith(FHIR))
+                ledger._known[subject] = Known(Version(text, updated or None), nodes, terms=text)
+            ledger._add(view, terms, in_terms=True)
+        if fhir in view.graphs:
+            ledger._add(view, fhir, in_terms=False)
         return ledger
 
-    def _add(self, view: View, graph: NamedNode, *, stored: bool) -> None:
+    def _add(self, view: View, graph: NamedNode, *, in_terms: bool) -> None:
+        """Add what a graph says of resources themselves; of two versions the newer one counts."""
         table = select_columns(view, read_query("fhir/known-resources"), {"cohort": graph})
         columns = (table[name].to_pylist() for name in ("subject", "version", "updated", "gone"))
-        for subject, version, updated, gone in zip(*columns, strict=True):
-            known = self._known.get(subject) or Known(Version(version, updated or None))
-            self._known[subject] = replace(
-                known, gone=known.gone or bool(gone), stored=known.stored or (stored and not gone)
-            )
+        for subject, text, updated, gone in zip(*columns, strict=True):
+            version, is_gone = Version(text, updated or None), bool(gone)
+            known = self._known.get(subject) or Known(version, gone=is_gone)
+            order = version.against(known.version)
+            if order is Order.NEWER:
+                known = replace(known, version=version, gone=is_gone)
+            elif order is Order.SAME:
+                known = replace(known, gone=known.gone or is_gone)
+            if in_terms:
+                known = replace(known, noted=True, terms=known.terms if order is Order.OLDER else text)
+            else:
+                known = replace(known, stored=True, fhir=text)
+            self._known[subject] = known
 
     def get(self, subject: str) -> Known | None:
         """Return what is known of a resource."""

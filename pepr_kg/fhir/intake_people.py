@@ -19,6 +19,7 @@ class People:
         self._view, self._about = view, about
         self._tail = tail
         self._graph = NamedNode(COHORT + about.name)
+        self._member = f"<{PEPR}memberOfCohort> <{expand(f'cohort:{about.name}')}"
         self._sent: dict[str, str] = {}  # what is said of each; nothing of one whom others name
         self._gone: dict[str, None] = {}
         self.outdated: list[str] = []  # those of whom the store is to forget what it says
@@ -38,6 +39,11 @@ class People:
         self._sent.pop(iri, None)
         self._gone[iri] = None
 
+    @property
+    def is_met(self) -> bool:
+        """Return whether anything is to be said of anybody."""
+        return bool(self._sent or self._gone)
+
     def named_only(self) -> list[str]:
         """Return those whom others name and who were not sent."""
         return [iri for iri, text in self._sent.items() if not text]
@@ -45,21 +51,28 @@ class People:
     def write(self) -> Iterator[tuple[str, str]]:
         """Yield the triples of each patient, with the twin of one who is new, and their form."""
         for iri, text in self._sent.items():
-            known = next(self._view.quads(NamedNode(iri), graph=self._graph), None) is not None
-            if known and not text:
+            known, is_member = self._standing(iri)
+            if is_member and not text:
                 continue
             if known:
                 self.outdated.append(iri)
-            else:
-                self.new += 1
             if not text:
                 self.stubs += 1
-            member = f"\0 <{PEPR}memberOfCohort> <{expand(f'cohort:{self._about.name}')}> .\n"
+            self.new += not is_member
+            member = f"\0 {self._member}> .\n"
             yield self._block(iri, text or self._little(), member, is_new=not known)
         for iri in self._gone:
-            self.outdated.append(iri)
-            self.new -= 1
-            yield self._block(iri, self._little(), "", is_new=False)
+            known, is_member = self._standing(iri)
+            if known:
+                self.outdated.append(iri)
+                self.new -= is_member
+                yield self._block(iri, self._little(), "", is_new=False)
+
+    def _standing(self, iri: str) -> tuple[bool, bool]:
+        """Return whether the cohort's graph knows a patient, and as a member."""
+        known = next(self._view.quads(NamedNode(iri), graph=self._graph), None) is not None
+        verb, cohort = NamedNode(f"{PEPR}memberOfCohort"), NamedNode(expand(f"cohort:{self._about.name}"))
+        return known, known and next(self._view.quads(NamedNode(iri), verb, cohort, self._graph), None) is not None
 
     def _little(self) -> str:
         """Return what is said of a patient of whom nothing is known."""

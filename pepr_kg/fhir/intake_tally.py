@@ -14,6 +14,13 @@ from pepr_kg.store import View
 
 _PROBLEMS: Final = 1000  # that are kept with their words; all are counted
 
+_TRANSACTION: Final = {
+    "en": "A Bundle of type transaction is all or nothing, and something of this load was refused: nothing of it was "
+    "taken in. Correct what was refused, or load the transaction apart.",
+    "fr": "Un Bundle de type transaction est pris en entier ou pas du tout, et une partie de ce chargement a été "
+    "refusée\u202f: rien n’en a été repris. Corrigez ce qui est refusé, ou chargez la transaction à part.",
+}
+
 
 class Tally:
     """The counts of one intake. `listed` keeps what became of each document, in their order."""
@@ -39,11 +46,13 @@ class Tally:
             self._taken.append(Taken(document.type, document.id, "ignored", ""))
         return len(self._taken) - 1
 
-    def done(self, document: Document, place: int, outcome: Outcome, version: str = "") -> None:
-        """Note what became of a document."""
+    def done(  # noqa: PLR0917  the columns of a row
+        self, document: Document, place: int, outcome: Outcome, version: str = "", identifier: str = ""
+    ) -> None:
+        """Note what became of a document; `identifier` is the id that it was given, where it had none."""
         self.outcomes[outcome] += 1
         if self._listed:
-            self._taken[place] = Taken(document.type, document.id, outcome, version)
+            self._taken[place] = Taken(document.type, document.id or identifier, outcome, version)
 
     def read(self, type_name: str, elements: Sequence[str]) -> None:
         """Note which elements a resource has, for those that are not read."""
@@ -70,6 +79,10 @@ class Tally:
             self.outcomes["refused"] += 1
             nowhere = {"en": "", "fr": ""}  # the sentence of the fault says where
             self._add(Incident("", nowhere, "", "error", fault.code, fault.message("en"), fault.message("fr")))
+
+    def note_transaction(self) -> None:
+        """Note that a transaction was refused, and with it all that came in the same load."""
+        self._add(Incident("", {"en": "", "fr": ""}, "", "error", "transaction", _TRANSACTION["en"], _TRANSACTION["fr"]))
 
     def _add(self, incident: Incident) -> None:
         self.problem_count += 1

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from pepr_kg.errors import DataUnreadable
 from pepr_kg.fhir.documents_errors import DocumentBroken, DocumentForeign, DocumentTooLarge
@@ -143,7 +143,7 @@ def _raw(source: Source, name: str) -> Iterator[bytes]:
         except OSError as error:
             raise DataUnreadable(path=name or source, detail=error.strerror or error) from error
     elif hasattr(source, "read"):
-        yield from _read(source)
+        yield from _read(cast(BinaryIO, source))
     else:
         yield from (bytes(chunk) for chunk in source if chunk)
 

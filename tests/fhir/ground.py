@@ -85,15 +85,17 @@ def condition(name: str, code: str, **more: object) -> dict[str, object]:
     } | more
 
 
-def ask(view: View, sparql: str) -> list[tuple[str, ...]]:
+def ask(view: View | None, sparql: str) -> list[tuple[str, ...]]:
     """Return the rows of a query, IRIs in the short form of what they end in."""
+    assert view is not None
     header = "".join(f"PREFIX {name}: <{space}>\n" for name, space in PREFIXES.items())
     rows = view.select(header + sparql).rows
     return [tuple("" if term is None else term.value for term in row) for row in rows]
 
 
-def facts(view: View, name: str, graph: NamedNode = CLINIC) -> dict[str, list[str]]:
+def facts(view: View | None, name: str, graph: NamedNode = CLINIC) -> dict[str, list[str]]:
     """Return what a graph says of the one thing whose IRI ends in `name`, by the end of the property."""
+    assert view is not None
     found: dict[str, list[str]] = {}
     for quad in view.quads(graph=graph):
         if quad.subject.value.endswith(name):  # type: ignore[union-attr]

@@ -117,10 +117,10 @@ def test_a_broken_resource_says_where(data: bytes, place: str, words: str) -> No
         (b'{"fullUrl": "urn:uuid:1"}', "neither resource nor request nor response"),
         (b'{"request": {"method": "PUT", "url": "Patient/a"}}', "asks for PUT and has no resource"),
         (b'{"resource": {"id": "a"}}', '"resourceType"'),
-        (b'{"resource": 5}', "Expected `object`"),
-        (b'{"resource": null}', "Expected `object`"),
-        (b'{"fullUrl": 5, "resource": %b}' % GOOD, "$.fullUrl"),
-        (b"7", "Expected `object`"),
+        (b'{"resource": 5}', "an object is expected, not a number"),
+        (b'{"resource": null}', "an object is expected, not null"),
+        (b'{"fullUrl": 5, "resource": %b}' % GOOD, "at fullUrl a text is expected, not a number"),
+        (b"7", "an object is expected, not a number"),
         (b'{"resource": %b, "resource": %b}' % (GOOD, GOOD), 'the key "resource" stands twice'),
     ],
 )
@@ -163,6 +163,35 @@ def test_whatever_a_line_is_the_next_is_read(lines: bytes) -> None:
     data = [GOOD + b"\n" + lines + b"\n" + GOOD]
     assert len(list(open_documents(data, form="ndjson", faults=faults.append))) == 2
     assert [", line 2" in fault.message("en") for fault in faults] == [True]
+
+
+def test_white_space_is_neither_kept_nor_gone_through_again() -> None:
+    def stream() -> Iterator[bytes]:
+        for _ in range(300_000):
+            yield b" " * 200 + b"\n"
+        yield GOOD + b"\n{\n"
+
+    started = time.process_time()
+    faults: list[DocumentError] = []
+    [document] = open_documents(stream(), form="ndjson", faults=faults.append)
+    assert document.line == 300_001
+    assert ", line 300002, " in faults[0].message("en")
+    assert time.process_time() - started < 10
+    with pytest.raises(DocumentForeign, match="there is nothing in it"):
+        list(open_documents(b" \n" * 1000 for _ in range(1000)))
+    assert "line 4, " in refusal([b"\n\n\n", b'{"resourceType": "Patient", "id": NaN}']).message("en")
+
+
+def test_a_long_line_in_small_pieces_takes_no_longer() -> None:
+    def stream() -> Iterator[bytes]:
+        yield GOOD + b'\n{"resourceType": "Binary", "id": "long", "data": "'
+        for _ in range(100_000):
+            yield b"A" * 100
+        yield b'"}\n'
+
+    started = time.process_time()
+    assert [document.id for document in open_documents(stream(), form="ndjson")] == ["good", "long"]
+    assert time.process_time() - started < 10
 
 
 def test_a_line_that_is_too_long_is_skipped_in_constant_memory() -> None:

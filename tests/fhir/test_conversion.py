@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pyoxigraph
@@ -14,7 +16,7 @@ import pytest
 from pepr_kg.errors import MissingExtra
 from pepr_kg.fhir import conversion_pool
 from pepr_kg.fhir.conversion import Plan, convert, read_files, restyle_files
-from pepr_kg.fhir.conversion_blocks import cut, gather
+from pepr_kg.fhir.conversion_blocks import Block, convert_block, cut, gather
 from pepr_kg.fhir.conversion_pool import make_executor
 from pepr_kg.fhir.dialect import R4, R5, R6
 from pepr_kg.fhir.documents import open_documents
@@ -199,6 +201,32 @@ def test_rdf_is_read_back_and_put_into_other_clothes(persons: list[Path], tmp_pa
     again = io.BytesIO()
     read_files([("b.nt", dressed.read_bytes(), RdfFormat.N_TRIPLES)], again)
     assert json.loads(again.getvalue()) == wanted
+
+
+def test_a_type_that_the_release_does_not_know_stops_no_other(tmp_path: Path) -> None:
+    turtle = tmp_path / "a.ttl"
+    turtle.write_text(
+        "@prefix fhir: <http://hl7.org/fhir/> .\n"
+        '<urn:a:1> a fhir:Media ; fhir:nodeRole fhir:treeRoot ; fhir:id [ fhir:v "x" ] .\n'
+        '<urn:a:2> a fhir:Patient ; fhir:nodeRole fhir:treeRoot ; fhir:id [ fhir:v "y" ] .\n',
+        encoding="utf-8",
+    )
+    output = io.BytesIO()
+    done = restyle_files([turtle], Plan(R5, BASE), output)
+    assert done.resources == 1
+    assert b"<urn:a:2> a fhir:Patient" in output.getvalue()
+    [finding] = [item for item in done.findings if item.severity == "error"]
+    assert "urn:a:1" in finding.message("fr")
+    assert "Media" in finding.message("fr")
+
+
+def test_threads_do_not_share_a_writer(lines: Path) -> None:
+    plan = Plan(R4, BASE, "ntriples")
+    rows = lines.read_bytes().splitlines(keepends=True)[:1000]
+    blocks = [Block(n, "x", b"".join(rows[n * 25 : n * 25 + 25])) for n in range(40)]
+    alone = [convert_block(plan, block) for block in blocks]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(partial(convert_block, plan), blocks)) == alone
 
 
 # ---- On other machines -----------------------------------------------------------------------------------------------

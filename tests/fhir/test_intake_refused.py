@@ -1,13 +1,15 @@
 """What the intake refuses, in sentences, and that nothing is half loaded."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pepr_kg.errors import PeprError
-from pepr_kg.fhir.documents import open_documents
+from pepr_kg.fhir.documents import Document, open_documents
+from pepr_kg.fhir.documents_errors import DocumentError
 from pepr_kg.fhir.intake import intake
 from pepr_kg.store import Dataset
 from tests.fhir.ground import (
@@ -123,13 +125,13 @@ def test_a_dataset_without_ontology_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["r4-official-pairs", "r5-official-json"])
 def test_no_published_example_makes_a_traceback(dataset: Dataset, shared: Path, folder: str) -> None:
     release = "R5" if folder.startswith("r5") else "R4"
-    faults: list[PeprError] = []
+    faults: list[DocumentError] = []
 
-    def documents():  # type: ignore[no-untyped-def]
+    def documents() -> Iterator[Document]:
         for path in sorted((shared / "fhir" / folder).glob("*.json")):
             yield from open_documents(path, faults=faults.append)
 
-    report = intake(dataset, documents(), cohort="clinic", base=BASE, release=release, faults=faults)  # type: ignore[arg-type]
+    report = intake(dataset, documents(), cohort="clinic", base=BASE, release=release, faults=faults)
     assert report.received > 100
     assert report.refused == len(faults), [item.message("en") for item in report.problems if item.severity == "error"]
     assert report.to_text("fr")

@@ -357,7 +357,7 @@ def test_a_provenance_is_found_by_what_it_is_of(plain: View) -> None:
 
 def test_versions_change_with_content_and_release(plain: View) -> None:
     tags = {read_one(Context(plain, release, lang), "Group", "demo").tag
-            for release in RELEASES for lang in ("en", "fr")}  # type: ignore[arg-type]  # fmt: skip
+            for release in RELEASES for lang in ("en", "fr")}  # fmt: skip
     assert len(tags) == 4
     again = read_one(Context(plain, "R4", "en"), "Group", "demo")
     assert again.tag in tags

@@ -149,6 +149,8 @@ def test_a_large_run_whose_further_predictions_are_unsound_is_refused_and_nothin
     before = clinic.view().version
     with pytest.raises(ValidationRefused) as refused:
         evaluate(clinic, renal(), specimen=2)
-    assert "mL/min/{1.73_m2}" in refused.value.report.to_text("fr")
+    report = refused.value.report
+    assert isinstance(report, Report)
+    assert "mL/min/{1.73_m2}" in report.to_text("fr")
     assert clinic.view().version == before
     assert not [path for path in (clinic.path / "runs").iterdir() if not path.name.startswith(".parts-")]
