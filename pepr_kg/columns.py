@@ -74,7 +74,7 @@ def moments(column: Column) -> Moments:
     zone = pc.struct_field(pc.extract_regex(clock, r"(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d)$"), "sign")
     bare = pc.replace_substring_regex(text, _ZONE, "")
     bare = pc.if_else(pc.equal(pc.utf8_length(bare), 10), pc.binary_join_element_wise(date, "T00:00:00", ""), bare)
-    values = np.asarray(pc.fill_null(bare, "NaT").to_numpy(zero_copy_only=False)).astype("datetime64[ms]")
+    values = _instants(np.asarray(pc.fill_null(bare, "NaT").to_numpy(zero_copy_only=False)))
     if pc.any(pc.is_valid(zone)).as_py():
         parts = pc.extract_regex(clock, r"(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d)$")
         hours, minutes = (numbers(pc.struct_field(parts, name)) for name in ("hours", "minutes"))
@@ -84,3 +84,17 @@ def moments(column: Column) -> Moments:
         offset = np.where(timed, np.nan_to_num(east * (hours * 60 + minutes)), 0.0)
         values = values - offset.astype("timedelta64[m]").astype("timedelta64[ms]")
     return values
+
+
+def _instants(written: npt.NDArray[np.object_]) -> Moments:
+    try:
+        return written.astype("datetime64[ms]")
+    except ValueError:  # one that no calendar has, 30 February or 24 o'clock, among many: it alone becomes NaT
+        return np.array([_instant(text) for text in written], "datetime64[ms]")
+
+
+def _instant(text: str) -> np.datetime64:
+    try:
+        return np.datetime64(text, "ms")
+    except ValueError:
+        return np.datetime64("NaT", "ms")

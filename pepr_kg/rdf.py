@@ -33,7 +33,7 @@ from pepr_kg.namespaces import PREFIXES
 
 __all__ = [
     "SUFFIXES", "BlankNode", "Literal", "NamedNode", "Quad", "RdfFormat", "Table", "Term", "Triple", "content_digest",
-    "format_of", "parse_bytes", "parse_file", "prefixes_of", "read_quads", "serialize_triples", "syntax_position",
+    "format_of", "is_iri", "parse_bytes", "parse_file", "prefixes_of", "read_quads", "serialize_triples", "syntax_position",
 ]  # fmt: skip
 
 Term = NamedNode | BlankNode | Literal
@@ -80,6 +80,19 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def is_iri(text: str) -> bool:
+    """Return whether a text is an absolute IRI (RFC 3987), as a term must be.
+
+    >>> is_iri("https://example.org/a"), is_iri("https://example.org/a b"), is_iri("a")
+    (True, False, False)
+    """
+    try:
+        NamedNode(text)
+    except ValueError:  # also of a lone surrogate, which UTF-8 cannot write
+        return False
+    return True
 
 
 def format_of(path: Path) -> RdfFormat:

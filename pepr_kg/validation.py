@@ -188,8 +188,9 @@ def validate_graphs(view: View, graphs: Sequence[NamedNode]) -> Report:
 
     What a change costs to check then depends on the change and not on the dataset: the shapes are held against the
     graphs, what other graphs say of the same subjects, and the types of what they name (`View.around`); the quality
-    queries see the whole view. A finding about anything else is left out: it was there before. Raises what `validate`
-    raises.
+    queries see the whole view. A finding that names nothing of these graphs is left out: it was there before. One about
+    a node of another graph counts where a subject of these is in it: the change may have made that node wrong. Raises
+    what `validate` raises.
     """
     part = view.around(graphs, NamedNode(ONTOLOGY_GRAPH))
     subjects = {quad.subject for graph in graphs for quad in part.quads(graph=graph)}
@@ -197,7 +198,7 @@ def validate_graphs(view: View, graphs: Sequence[NamedNode]) -> Report:
 
 
 def _report(view: View, shapes: rdflib.Graph, quads: Iterable[Quad], subjects: Set[object] | None = None) -> Report:
-    """Return the report on what the quads say, and the view; of `subjects` alone where they are given."""
+    """Return the report on what the quads say, and the view; of what names one of `subjects` where they are given."""
     try:
         # No inference: a class is found through the rdfs:subClassOf triples that are in the data.
         _, results, _ = run_shacl(_graph(quads), shacl_graph=shapes, inplace=True, inference="none")
@@ -205,16 +206,17 @@ def _report(view: View, shapes: rdflib.Graph, quads: Iterable[Quad], subjects: S
         raise DataError(detail={lang: _WORDS["broken"][lang].format(detail=error) for lang in LANGUAGES}) from error
     if not isinstance(results, rdflib.Graph):
         raise TypeError(f"pySHACL gave {type(results).__name__} for its report")  # its signature allows other things
-    findings = _shape_findings(results, shapes)
+    findings = [
+        finding for finding in _shape_findings(results, shapes) if subjects is None or finding.focus in subjects
+    ]
     questions = [question for question in load_questions().values() if question.group == "quality"]
     for question in questions:
-        findings += _query_findings(question, view.select(question.sparql))
+        findings += _query_findings(question, view.select(question.sparql), subjects)
     _add_query_findings(results, findings)
     # A part that two shapes share is checked once for each of them.
     distinct = {
         (finding.shape, finding.component, finding.focus, finding.path, finding.value, finding.message["en"]): finding
         for finding in findings
-        if subjects is None or finding.focus in subjects
     }
     return Report(tuple(sorted(distinct.values(), key=_rank)), *_size(shapes), len(questions), results)
 
@@ -322,14 +324,18 @@ def _path(graph: rdflib.Graph, node: rdflib.term.Node) -> str:
 # ---- Quality queries -------------------------------------------------------------------------------------------------
 
 
-def _query_findings(question: Question, table: Table) -> list[Finding]:
-    """Return a finding for each row. Column `focus` is the node; `path` and `value`, if there, say where."""
+def _query_findings(question: Question, table: Table, subjects: Set[object] | None = None) -> list[Finding]:
+    """Return a finding for each row, or for each in which one of `subjects` stands. Column `focus` is the node; `path`
+    and `value`, if there, say where.
+    """
     if question.finding not in _ORDER or "focus" not in table.columns:
         raise BadQuestion(
             path=question.path, line=1, detail="# finding: violation | warning | info, and a column focus"
         )
     findings = []
     for row in table.iter_dicts():
+        if subjects is not None and subjects.isdisjoint(row.values()):
+            continue
         path = row.get("path")
         # In a sentence a number or a name stands without Turtle's quotation marks.
         shown = {name: term.value if isinstance(term, Literal) else _short(term) for name, term in row.items()}

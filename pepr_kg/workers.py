@@ -5,8 +5,8 @@ deadline, or whose caller has gone, is killed and replaced. A process
 
 - opens the version of the dataset that the view names, read-only, and the next one when asked;
 - may take no more memory than its limit;
-- may open no file and no connection while it works: whatever a query says, it reaches no
-  other server;
+- may open no connection while it works (where the kernel cannot refuse sockets alone, no file
+  either: `confinement`): whatever a query says, it reaches no other server;
 - dies by an alarm of the operating system soon after its deadline, even if the server that
   started it is gone.
 

@@ -2,7 +2,6 @@
 
 import getpass
 import sys
-import time
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pepr_kg.cli.bar import Bar
 from pepr_kg.cli.frame import (
     LANG,
-    PATIENCE_SECONDS,
     _,
     by_default,
     check_graphs,
@@ -25,13 +24,14 @@ from pepr_kg.cli.frame import (
 from pepr_kg.language import LANGUAGES
 from pepr_kg.namespaces import COHORT, GRAPH, MODELS_GRAPH, shrink
 from pepr_kg.questions import ask, find_question, render
+from pepr_kg.settings import Settings
 from pepr_kg.store import Dataset
 
 if TYPE_CHECKING:  # NumPy and Arrow take a third of a second: only who needs them imports them
     from pepr_kg.runs.fitness import Fitness, Input
 
 _PUBLISHED = ("theophylline", "warfarin")
-_BAR = 30  # characters
+_MOST_PATIENTS = 50_000  # of the synthetic cohort: one document, of which Arrow holds 2 GB (57 000 patients)
 
 
 def _who() -> str:
@@ -143,7 +143,8 @@ def model_fit(dataset: str, names: tuple[str, ...], data: Path, kind: str) -> No
     """Say how fit a dataset is for twins of each model, by its description alone."""
     from pepr_kg.runs.fitness import assess_dataset  # noqa: PLC0415
 
-    found = assess_dataset(Dataset(data).view(), dataset, names or None)
+    with Bar("fit"):
+        found = assess_dataset(Dataset(data).view(), dataset, names or None)
     if kind == "json":
         show_json([item.to_dict() for item in found])
     else:
@@ -185,7 +186,8 @@ def _input_text(item: "Input") -> str:
 
 @click.command(help=_("help.demo"))
 @click.argument("name", default="demo", type=click.Choice(["demo", *_PUBLISHED]), metavar=_("metavar.cohort"))
-@click.option("--patients", type=click.IntRange(1, 1_000_000), default=1000, help=by_default("option.patients", 1000))
+@click.option("--patients", type=click.IntRange(1, _MOST_PATIENTS), default=1000,
+              help=by_default("option.patients", 1000))  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help=_("option.demo.seed"))
 @data_option
 @format_option("text", "json")
@@ -291,12 +293,9 @@ def evaluate(  # noqa: PLR0917
         at=moments, samples=samples, seed=seed, as_of=_moment(as_of) if as_of else end_of_today(), fit=fit,
         outputs=outputs or None, rtol=rtol, level=level, who=_who(),
     )  # fmt: skip
-    dataset = Dataset(data)
-    bar = _Bar()
-    try:
-        found = carry_out(dataset, request, tell=bar.show, **place)  # type: ignore[arg-type]  # three kinds of values
-    finally:
-        bar.clear()
+    dataset, settings = Dataset(data), Settings.from_environment()
+    with Bar() as bar:
+        found = carry_out(dataset, request, tell=bar.show, settings=settings, **place)  # type: ignore[arg-type]  # kinds
     if kind == "json":
         show_json({
             "run": found.iri, "key": found.key, "reused": found.reused, "status": found.status, "model": found.model,
@@ -322,11 +321,8 @@ _ASIDE = 10  # patients that were set aside and are named
 def _replay(run: str, place: dict[str, Any], data: Path, kind: str) -> None:
     from pepr_kg.runs.replay import replay  # noqa: PLC0415
 
-    bar = _Bar()
-    try:
-        done = replay(Dataset(data), run, tell=bar.show, **place)
-    finally:
-        bar.clear()
+    with Bar() as bar:
+        done = replay(Dataset(data), run, tell=bar.show, settings=Settings.from_environment(), **place)
     texts = [getattr(item, LANG) for item in done.differences]
     if kind == "json":
         show_json({"run": run, "same": done.same, "compared": done.compared, "differences": texts})
@@ -361,7 +357,8 @@ def runs_stale(data: Path, kind: str) -> None:
     """List the runs whose ground was corrected."""
     from pepr_kg.runs.stale import stale_runs  # noqa: PLC0415
 
-    found = stale_runs(Dataset(data).view(), data)
+    with Bar("stale"):
+        found = stale_runs(Dataset(data).view(), data, settings=Settings.from_environment())
     if kind == "json":
         show_json([{"run": item.iri, "model": item.model, "reason": item.reason(LANG), "causes": dict(item.causes)}
                    for item in found])  # fmt: skip
@@ -388,13 +385,14 @@ def runs_withdraw(  # noqa: PLR0917
 
     if bool(reason_fr) != bool(reason_en):
         raise click.UsageError(_("runs.both.reasons"))
-    dataset = Dataset(data)
-    if stale:
-        names = (*names, *(item.run for item in stale_runs(dataset.view(), data)))
     if not names and not stale:
         raise click.UsageError(_("click.missing", name=_("metavar.runs")))
+    dataset, settings = Dataset(data), Settings.from_environment()
     reason = {"fr": reason_fr, "en": reason_en} if reason_fr and reason_en else None
-    done = withdraw(dataset, names, _who(), reason) if names else None
+    with Bar("stale"):
+        if stale:
+            names = (*names, *(item.run for item in stale_runs(dataset.view(), data, settings=settings)))
+        done = withdraw(dataset, names, _who(), reason, settings) if names else None
     withdrawn = done.runs if done else ()
     if kind == "json":
         show_json({"withdrawn": list(withdrawn)})
@@ -421,31 +419,3 @@ def _moment(text: str) -> datetime:
         return read_moment(text)
     except ValueError as error:
         raise click.UsageError(_("evaluate.bad.date", value=text)) from error
-
-
-class _Bar:
-    """A line that shows how far it is, to a person, once it takes longer than one waits without a word."""
-
-    def __init__(self) -> None:
-        self._started, self._shown = time.monotonic(), 0.0
-
-    def show(self, progress: Any) -> None:
-        """Show a `Progress` of an evaluation."""
-        now = time.monotonic()
-        if not sys.stderr.isatty() or now - self._started < PATIENCE_SECONDS or now - self._shown < 0.1:
-            return
-        self._shown = now
-        share = progress.done / progress.total if progress.total else 0.0
-        full = "█" * round(share * _BAR)
-        line = _(f"stage.{progress.stage}")
-        if progress.total:
-            line += f" {full:░<{_BAR}} {progress.done}/{progress.total}"
-        if progress.rate:
-            left = (progress.total - progress.done) / progress.rate
-            line += " " + _("stage.rate", rate=progress.rate, left=left)
-        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._shown:
-            click.echo("\r\x1b[K", nl=False, err=True)

@@ -82,6 +82,7 @@ class Document:
     full_url: str | None = None
     request: Request | None = None
     bundle: Bundle | None = None
+    modified: str | None = None  # when the server changed or deleted it, as an entry's response says
 
     @property
     def where(self) -> dict[str, str]:
@@ -99,11 +100,15 @@ class _Request(msgspec.Struct):
     url: str = ""
 
 
+class _Response(msgspec.Struct):
+    lastModified: str | None = None  # noqa: N815  FHIR's name
+
+
 class _Entry(msgspec.Struct):
     fullUrl: str | None = None  # noqa: N815  FHIR's name
     resource: msgspec.Raw = _NOTHING
     request: _Request | None = None
-    response: msgspec.Raw = _NOTHING
+    response: _Response | None = None
 
 
 class _Bundle(msgspec.Struct):
@@ -167,7 +172,7 @@ def read_entry(piece: Piece, source: str, bundle: Bundle | None) -> Document | N
     request = None if entry.request is None else Request(entry.request.method, entry.request.url)
     method = "" if request is None else request.method
     if head is None:
-        if not bytes(entry.response) and (request is None or method in _WRITES):
+        if entry.response is None and (request is None or method in _WRITES):
             raise _bad(piece, source, _wanting(method) if method else _EMPTY)
         if request is None or method != "DELETE":
             return None
@@ -176,7 +181,10 @@ def read_entry(piece: Piece, source: str, bundle: Bundle | None) -> Document | N
         raise _bad(piece, source, _NO_TYPE)
     else:
         kind, name = head.resourceType, _text(head.id)
-    return Document("entry", data, kind, name, source, piece.line, piece.entry, entry.fullUrl, request, bundle)
+    modified = None if entry.response is None else entry.response.lastModified
+    return Document(
+        "entry", data, kind, name, source, piece.line, piece.entry, entry.fullUrl, request, bundle, modified
+    )  # fmt: skip
 
 
 def _bad(piece: Piece, source: str, detail: object) -> DocumentBroken:

@@ -14,6 +14,7 @@ Patients bear no name, address or number here: `pepr:identifiedWithin` says in w
 """
 
 import hashlib
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ from pepr_kg.store import Literal as Text
 SPECIMEN: Final = 25  # nodes of each form that are held against the shapes one by one
 
 _SPECIFICATION: Final = "http://hl7.org/fhir/"
+_FOLDER: Final = ".fhir-"  # where an intake writes before it loads
 
 Keep = Literal["terms", "fhir", "both"]
 
@@ -61,7 +63,7 @@ class Into:
     cohort: str
     release: str = "R4"
     base: str | None = None
-    keep: Keep = "terms"
+    keep: Keep = "both"
     who: str = ""
     titles: Mapping[str, str] | None = None
     identifiability: str = "pseudonymised"
@@ -78,7 +80,7 @@ def intake(
     cohort: str,
     base: str | None = None,
     release: str = "R4",
-    keep: Keep = "terms",
+    keep: Keep = "both",
     who: str = "",
     faults: Sequence[DocumentError] = (),
     listed: bool = False,
@@ -116,7 +118,8 @@ def take_in(
         if NamedNode(ONTOLOGY_GRAPH) not in view.graphs:
             raise OntologyMissing(path=dataset.path)
         _refuse_mixture(view, into)
-        with tempfile.TemporaryDirectory(dir=dataset.path, prefix=".fhir-") as folder:
+        _clean(dataset.path)
+        with tempfile.TemporaryDirectory(dir=dataset.path, prefix=_FOLDER) as folder:
             return _Intake(change, view, into, Path(folder)).run(documents, faults)
 
 
@@ -126,11 +129,15 @@ def _own_base(cohort: str) -> str:
 
 def _refuse_mixture(view: View, into: Into) -> None:
     graph = NamedNode(FHIR + into.cohort)
-    if into.keep == "terms" or graph not in view.graphs:
-        return
-    for quad in view.quads(graph, NamedNode(f"{PEPR}fhirRelease"), None, graph):
+    for quad in view.quads(graph, NamedNode(f"{PEPR}fhirRelease"), None, graph) if graph in view.graphs else ():
         if isinstance(quad.object, Text) and quad.object.value != into.release:
             raise ReleaseMixed(cohort=into.cohort, known=quad.object.value, release=into.release)
+
+
+def _clean(folder: Path) -> None:
+    """Delete what an intake that was killed left; called while no other can be running."""
+    for left in folder.glob(f"{_FOLDER}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 class _Intake:
@@ -158,51 +165,56 @@ class _Intake:
             with self._stage("read"):
                 taking.take_all(documents)
                 tally.add_faults(faults)
-                is_refused = taking.is_transaction and tally.outcomes["refused"]
-                if not taking.is_changed or is_refused:
+                if taking.is_transaction and tally.outcomes["refused"]:
+                    tally.note_transaction()
+                    return self._report(taking, self.view, "", 0)
+                if not taking.is_changed:
                     return self._report(taking, self.view, "", 0)
                 self._finish(taking)
-            if into.keep != "fhir":
+            if taking.has_terms:
                 with self._stage("validate"):
-                    check_specimen(self.view, into.cohort, taking.terms.specimen, taking.context())
+                    specimen = taking.terms.spool.specimen + taking.terms.last.specimen
+                    check_specimen(self.view, into.cohort, specimen, taking.terms.context())
             with self._stage("load"):
                 triples = loader.finish() + self._load(taking)
             with self._stage("commit"):
-                after = self.change.commit(self._check if into.keep != "fhir" else None)
+                after = self.change.commit(self._check if taking.has_terms else None)
             return self._report(taking, after, self.iri, triples)
 
     def _report(self, taking: Taking, view: View, iri: str, triples: int) -> Report:
         return taking.tally.to_report(
             view, graph=self.graph.value, intake=iri, release=self.into.release, triples=triples,
-            validated=taking.terms.seen if iri else 0, is_whole=taking.terms.is_whole, seconds=self.seconds,
+            validated=taking.terms.spool.seen + taking.terms.last.seen if iri else 0,
+            is_whole=taking.terms.spool.is_whole and taking.terms.last.is_whole, seconds=self.seconds,
         )  # fmt: skip
 
     def _finish(self, taking: Taking) -> None:
         """Write what is known only at the end: patients, codes, the cohort, the intake."""
         taking.finish()
-        if self.into.keep == "fhir":
-            return
-        text = "" if self._knows(f"cohort:{self.into.cohort}", self.graph) else describe_cohort(self.view, self.about)
-        text += describe_elements(self.view, self.into.cohort, taking.tally.units)
-        text += describe_intake(
+        said = describe_intake(
             self.iri, who=self.into.who, program=software(), started=self.started, ended=datetime.now(UTC),
             digests=taking.digests(), release=self.into.release,
         )  # fmt: skip
-        taking.terms.put(text.encode(), "about")
+        if not taking.has_terms:
+            taking.resources.put(said.encode())
+            return
+        about = "" if self._knows(f"cohort:{self.into.cohort}", self.graph) else describe_cohort(self.view, self.about)
+        elements = describe_elements(self.view, self.into.cohort, taking.tally.units)
+        taking.terms.last.put((about + elements + said).encode(), "about")
 
     def _knows(self, curie: str, graph: NamedNode | None = None) -> bool:
         return next(self.view.quads(NamedNode(expand(curie)), graph=graph), None) is not None
 
     def _load(self, taking: Taking) -> int:
         """Put what was made into the store in place of what it replaces; return how many triples came in."""
-        taking.terms.flush()
-        taking.resources.flush()
+        for spool in (taking.terms.spool, taking.terms.last, taking.resources):
+            spool.flush()
         self.change.remove(taking.outdated())
-        triples = 0
-        for spool, graph in ((taking.terms, self.graph), (taking.resources, NamedNode(FHIR + self.into.cohort))):
-            if len(spool):
-                triples += self.change.bulk(spool.path, graph)
-        if self.into.keep != "fhir":
+        files = [spool.path for spool in (taking.terms.spool, taking.terms.last) if len(spool)]
+        triples = self.change.bulk(files, self.graph)
+        if len(taking.resources):
+            triples += self.change.bulk(taking.resources.path, NamedNode(FHIR + self.into.cohort))
+        if taking.has_terms:
             self._recount("individualCount", taking.tally.new_patients)
             self._recount("recordCount", taking.tally.new_records)
         return triples

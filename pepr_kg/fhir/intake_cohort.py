@@ -11,7 +11,7 @@ from typing import Final
 from pepr_kg.cohorts.quantities import read_quantities
 from pepr_kg.fhir.intake_codes import QUANTITY, SEX, Codes
 from pepr_kg.fhir.intake_parts import Identifier, Patient
-from pepr_kg.fhir.intake_records import Refused
+from pepr_kg.fhir.intake_refusals import bad_date
 from pepr_kg.fhir.intake_values import INSTANT, XSD, birth_of, literal
 from pepr_kg.namespaces import COHORT, ID, expand, shrink
 from pepr_kg.store import NamedNode, View
@@ -114,9 +114,7 @@ def describe_patient(codes: Codes, about: About, part: Patient) -> str:
         if text:
             day = birth_of(text)
             if day is None:
-                shown = text[:40]
-                raise Refused(path, "bad-date", f"“{shown}” is no date of FHIR. Correct it",
-                              f"« {shown} » n’est pas une date de FHIR. Corrigez-la")  # fmt: skip
+                raise bad_date(path, text)
             facts.append((verb, day))
     if part.deceasedBoolean is not None and part.deceasedDateTime is None:
         facts.append(("pepr:isDeceased", f'"{str(part.deceasedBoolean).lower()}"^^<{XSD}boolean>'))

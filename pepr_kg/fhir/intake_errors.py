@@ -19,9 +19,9 @@ class ReleaseMixed(FhirError):
     titles = {"en": "Another release of FHIR", "fr": "Autre version de FHIR"}
     sentences = {
         "en": 'The cohort "{cohort}" holds FHIR resources of {known}, and these are of {release}. Load them into '
-        'another cohort, or keep the terms alone (keep "terms").',
+        "another cohort.",
         "fr": "La cohorte « {cohort} » contient des ressources FHIR en {known}, et celles-ci sont en {release}. "
-        "Chargez-les dans une autre cohorte, ou ne gardez que les termes (keep « terms »).",
+        "Chargez-les dans une autre cohorte.",
     }
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from pepr_kg.fhir.dialect import R4, R4B, R5, R6, Dialect
 from pepr_kg.fhir.intake_ledger import Version
 from pepr_kg.fhir.intake_names import Names
-from pepr_kg.fhir.intake_records import Refused
+from pepr_kg.fhir.intake_refusals import refuse
 from pepr_kg.fhir.intake_spool import Spool
 from pepr_kg.fhir.intake_values import INSTANT, literal, moment_of
 from pepr_kg.fhir.problems import Problem
@@ -45,8 +45,7 @@ class Kept:
             self._spool.put(f"<{self.graph}> <{PEPR}fhirRelease> {literal(self._release)} .\n".encode())
         written = self._writer.write(raw, full_url=subject)
         if written.has_errors:
-            first = next(problem for problem in written.problems if problem.severity == "error")
-            raise Refused(first.path, first.code, first.en.rstrip("."), first.fr.rstrip("."))
+            refuse(next(problem for problem in written.problems if problem.severity == "error"))
         text = written.text
         if b"<urn:" in text:
             text = _LINK.sub(lambda found: b"%b<%b>" % (found[1], _target(found[2].decode(), names).encode()), text)

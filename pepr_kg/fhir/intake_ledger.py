@@ -51,10 +51,10 @@ class Version(Struct, frozen=True, gc=False):
 class Known(Struct, frozen=True, gc=False):
     """What is known of a resource: its newest version, and what each graph has of it.
 
-    terms, fhir: the version that the cohort's graph and the graph of resources have, "" where they have none. nodes: the
-    IRIs of what was made of it and still holds. gone: it was deleted, or entered in error. noted: the cohort's graph of
-    the dataset says something of the resource itself. stored: so does the graph of resources. place: where its text
-    stands in what this intake is writing.
+    terms, fhir: the version that the cohort's graph and the graph of resources have, "" where they have none.
+    nodes: the IRIs of what was made of it and still holds. gone: it was deleted, or entered in error.
+    noted: the cohort's graph of the dataset says something of the resource itself. stored: so does the graph of
+    resources. place: where its text stands in what this intake is writing.
     """
 
     version: Version

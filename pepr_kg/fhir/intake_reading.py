@@ -16,7 +16,7 @@ import msgspec
 from pepr_kg.fhir.exact import read_json
 from pepr_kg.fhir.intake_ledger import Version
 from pepr_kg.fhir.intake_parts import Head
-from pepr_kg.fhir.intake_records import Refused
+from pepr_kg.fhir.intake_refusals import wrong_kind
 
 _GENERIC: Final = msgspec.json.Decoder(float_hook=Decimal)
 _PLAIN: Final = msgspec.json.Encoder(decimal_format="number")
@@ -75,14 +75,3 @@ def state_of(value: Mapping[str, Any]) -> str | None:
 def is_id(text: str) -> bool:
     """Return whether a text is an id of FHIR: 1 to 64 letters, digits, hyphens and dots."""
     return 0 < len(text) <= _LONGEST and text.isascii() and text.replace("-", "a").replace(".", "a").isalnum()
-
-
-def wrong_kind(type_name: str, error: msgspec.MsgspecError) -> Refused:
-    """Return what a value of another kind than FHIR's makes of a resource."""
-    what, _, path = str(error).partition(" - at `$")
-    return Refused(
-        type_name + path.rstrip("`"),
-        "wrong-kind",
-        f"a value is not of its kind ({what}). Correct it",
-        f"une valeur n’est pas de la bonne sorte ({what}). Corrigez-la",
-    )

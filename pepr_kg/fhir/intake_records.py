@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 
 from pepr_kg.fhir import intake_parts as parts
 from pepr_kg.fhir.intake_codes import Codes, Meaning
+from pepr_kg.fhir.intake_refusals import bad_date, bad_number
 from pepr_kg.fhir.intake_values import DECIMAL, decimal_of, literal, time_of
 from pepr_kg.namespaces import ID, PEPR, PREFIXES, expand
 
@@ -41,14 +42,6 @@ _ITEMS: Final = msgspec.json.Decoder(list[Raw])
 _VALUES: Final = f"{ID}quantity-value/"
 _YES_NO: Final = f'{_UNIT}"1" .\n'
 _GIVEN: Final = frozenset({"completed", "in-progress", "on-hold", "stopped"})
-
-
-class Refused(Exception):
-    """A resource is wrong: where, a stable code, and why in both languages."""
-
-    def __init__(self, path: str, code: str, en: str, fr: str) -> None:
-        super().__init__(code)
-        self.path, self.code, self.en, self.fr = path, code, en, fr
 
 
 class LeftOut(Exception):
@@ -181,7 +174,7 @@ class Records:
             return None
         found = decimal_of(raw)
         if found is None:
-            raise _no_number(path, raw)
+            raise bad_number(path, raw)
         number, written = found
         unit = self.codes.unit(part.system, part.code, part.unit, meaning.quantity)
         censoring = _CENSORED.get(part.comparator)
@@ -347,7 +340,7 @@ class Records:
             return ""
         found = decimal_of(bytes(quantity.value))
         if found is None:
-            raise _no_number(path, bytes(quantity.value))
+            raise bad_number(path, bytes(quantity.value))
         unit = self.codes.unit(quantity.system, quantity.code, quantity.unit, "")
         if unit is None or found[0].startswith("-") or found[0] == "0":
             return ""
@@ -377,14 +370,7 @@ class Records:
         """Return the triples that say a time. Raises `Refused` for what is no date of FHIR."""
         found = time_of(text)
         if found is None:
-            shown = text[:40]
-            raise Refused(
-                path, "bad-date",
-                f"“{shown}” is no date of FHIR: YYYY, YYYY-MM, YYYY-MM-DD, or a day with hour and zone. Correct it",
-                f"« {shown} » n’est pas une date de FHIR : AAAA, AAAA-MM, AAAA-MM-JJ, ou un jour avec l’heure et le "
-                "fuseau. "
-                "Corrigez-la",
-            )  # fmt: skip
+            raise bad_date(path, text)
         written = f'{_WRITTEN_TIME}"{found[1]}" .\n' if found[1] and name == "observedAt" else ""
         return f"\0 <{PEPR}{name}> {found[0]} .\n{written}"
 
@@ -412,13 +398,5 @@ def _first_code(concept: parts.Concept | None) -> str | None:
 def _number(raw: bytes, path: str) -> str:
     found = decimal_of(raw)
     if found is None:
-        raise _no_number(path, raw)
+        raise bad_number(path, raw)
     return f'"{found[0]}"{DECIMAL}'
-
-
-def _no_number(path: str, raw: bytes) -> Refused:
-    shown = raw.decode("utf-8", "replace")[:40]
-    return Refused(
-        path, "bad-number", f"{shown} is no number that a measurement could have. Correct the value",
-        f"{shown} n’est pas un nombre qu’une mesure puisse donner. Corrigez la valeur",
-    )  # fmt: skip

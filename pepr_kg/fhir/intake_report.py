@@ -4,7 +4,7 @@
 >>> report.patients, report.observations, report.conditions
 (2, 31, 0)
 >>> print(report.to_text("en").splitlines()[0])
-0 resources received: 0 new, 0 changed, 0 unchanged, 0 withdrawn, 0 refused.
+Resources received: 0 (new 0, changed 0, unchanged 0, withdrawn 0, refused 0).
 """
 
 from collections.abc import Mapping
@@ -30,31 +30,31 @@ KINDS: Final[Mapping[str, Text]] = {
 }
 _WORDS: Final[Mapping[str, Text]] = {
     "received": {
-        "en": "{received} resources received: {created} new, {updated} changed, {unchanged} unchanged, {withdrawn} "
-        "withdrawn, {refused} refused.",
-        "fr": "{received} ressources reçues : {created} nouvelles, {updated} modifiées, {unchanged} inchangées, "
-        "{withdrawn} retirées, {refused} refusées.",
+        "en": "Resources received: {received} (new {created}, changed {updated}, unchanged {unchanged}, withdrawn "
+        "{withdrawn}, refused {refused}).",
+        "fr": "Ressources reçues : {received} (nouvelles {created}, modifiées {updated}, inchangées {unchanged}, "
+        "retirées {withdrawn}, refusées {refused}).",
     },
     "made": {"en": "Made: {what}.", "fr": "Produit : {what}."},
     "unmapped": {"en": "Not mapped, by type: {what}.", "fr": "Sans correspondance, par type : {what}."},
     "left_out": {"en": "Left out: {what}.", "fr": "Laissé de côté : {what}."},
     "elements": {"en": "Elements that are not read: {what}.", "fr": "Éléments non lus : {what}."},
     "close": {
-        "en": "{close} observations were taken by a code of close meaning.",
-        "fr": "{close} observations ont été prises d’après un code de sens voisin.",
+        "en": "Observations taken by a code of close meaning: {close}.",
+        "fr": "Observations prises d’après un code de sens voisin : {close}.",
     },
     "stubs": {
-        "en": "{stubs} patients are named by others and were not sent themselves.",
-        "fr": "{stubs} patients sont nommés par d’autres ressources et n’ont pas été envoyés.",
+        "en": "Patients whom other resources name and who were not sent: {stubs}.",
+        "fr": "Patients que d’autres ressources nomment et qui n’ont pas été envoyés : {stubs}.",
     },
     "checked": {
-        "en": "Shapes were held against {validated} nodes, one by one; the others are of the same forms and were "
+        "en": "Nodes held against the shapes one by one: {validated}; the others are of the same forms and were "
         "checked as a set.",
-        "fr": "Les formes ont été vérifiées sur {validated} nœuds, un à un ; les autres sont faits sur les mêmes "
+        "fr": "Nœuds vérifiés un à un par les formes : {validated} ; les autres sont faits sur les mêmes "
         "modèles et ont été vérifiés en bloc.",
     },
     "nothing": {"en": "Nothing was changed.", "fr": "Rien n’a été modifié."},
-    "more": {"en": "… and {count} more problems.", "fr": "… et {count} autres problèmes."},
+    "more": {"en": "Further problems: {count}.", "fr": "Autres problèmes : {count}."},
 }
 _LISTED: Final = 20
 _NUMBERS: Final = (
@@ -173,7 +173,7 @@ class Report:
             return _WORDS[name][lang].format(what=what, **numbers)
 
         lines = [say("received")]
-        made = [f"{self.counts[kind]} {words[lang]}" for kind, words in KINDS.items() if self.counts.get(kind)]
+        made = [f"{words[lang]} {self.counts[kind]}" for kind, words in KINDS.items() if self.counts.get(kind)]
         if made:
             lines.append(say("made", ", ".join(made)))
         if self.unmapped:

@@ -35,6 +35,7 @@ class Spool:
         self._specimen: list[bytes] = []
         self._file = path.open("w+b", buffering=_BUFFER)
         self._length = 0
+        self.is_used = False  # whether anything was put
         self.is_whole = True  # whether the specimen is all that was put
 
     def __enter__(self) -> "Spool":
@@ -69,6 +70,7 @@ class Spool:
                 self._specimen.append(block)
             else:
                 self.is_whole = False
+        self.is_used = True
         place = self._length, len(block)
         self._file.write(block)
         self._length += len(block)

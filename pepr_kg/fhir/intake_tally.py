@@ -46,9 +46,7 @@ class Tally:
             self._taken.append(Taken(document.type, document.id, "ignored", ""))
         return len(self._taken) - 1
 
-    def done(  # noqa: PLR0917  the columns of a row
-        self, document: Document, place: int, outcome: Outcome, version: str = "", identifier: str = ""
-    ) -> None:
+    def done(self, document: Document, place: int, outcome: Outcome, version: str = "", identifier: str = "") -> None:
         """Note what became of a document; `identifier` is the id that it was given, where it had none."""
         self.outcomes[outcome] += 1
         if self._listed:
@@ -82,7 +80,9 @@ class Tally:
 
     def note_transaction(self) -> None:
         """Note that a transaction was refused, and with it all that came in the same load."""
-        self._add(Incident("", {"en": "", "fr": ""}, "", "error", "transaction", _TRANSACTION["en"], _TRANSACTION["fr"]))
+        self._add(
+            Incident("", {"en": "", "fr": ""}, "", "error", "transaction", _TRANSACTION["en"], _TRANSACTION["fr"])
+        )
 
     def _add(self, incident: Incident) -> None:
         self.problem_count += 1

@@ -26,6 +26,7 @@ from pepr_kg.models.description import sha256_text
 from pepr_kg.models.errors import ModelChanged, ModelFileMissing, ModelMeaningBroken, broken_by
 from pepr_kg.models.scenarios import Change, interventions
 from pepr_kg.namespaces import ID, expand
+from pepr_kg.rdf import is_iri
 from pepr_kg.resources import ontology_dir, read_query
 from pepr_kg.store import Literal, NamedNode, Triple, View, file_digest
 from pepr_kg.twin import Conserved, Leaping, Link, Model, Priors, Relaxed, Residual, Scenario, TwinError, builtin_models
@@ -167,7 +168,7 @@ def find_model(view: View, name: str, folder: Path) -> Registered | Coupled:
         for part in (known.fast, known.slow) if isinstance(known, Coupled) else (known,):
             check_digest(part.name, part.path, part.digest)
         return known
-    row = next(iter(_rows(view, "models", model=iri)), None)
+    row = next(iter(_rows(view, "models", model=iri)), None) if is_iri(iri) else None
     if row is None:
         names = [item.name for item in list_models(view)]
         raise UnknownModel(name=name, known=suggest(name_of(iri), names))
@@ -346,14 +347,21 @@ def _publications(view: View, iri: str) -> Iterator[str]:
 # ---- Two models coupled ----------------------------------------------------------------------------------------------
 
 
-def _couple(view: View, row: Row, folder: Path) -> Coupled:
-    iri, name = row["model"], name_of(row["model"])
-    parts = [find_model(view, row[side], folder) for side in ("fast", "slow")]
-    fast, slow = parts
-    if not isinstance(fast, Registered) or not isinstance(slow, Registered):
-        raise ModelMeaningBroken(name=name, focus=iri, detail={
+def _part(view: View, row: Row, side: str, folder: Path) -> Registered:
+    """Return one of the two models. Raises `ModelMeaningBroken` for one that is itself made of two."""
+    # Looked at before it is followed: one that is a part of itself would be followed without end.
+    composed = any("fast" in item for item in _rows(view, "models", model=row[side]))
+    found = None if composed else find_model(view, row[side], folder)
+    if not isinstance(found, Registered):
+        raise ModelMeaningBroken(name=name_of(row["model"]), focus=row["model"], detail={
             "en": "a part of it is itself a coupled model, which is not evaluated",
             "fr": "l’une de ses parties est elle-même un modèle composé, ce qui n’est pas évalué"})  # fmt: skip
+    return found
+
+
+def _couple(view: View, row: Row, folder: Path) -> Coupled:
+    iri, name = row["model"], name_of(row["model"])
+    fast, slow = (_part(view, row, side, folder) for side in ("fast", "slow"))
     sides = {fast.iri: "fast", slow.iri: "slow"}
     couplings = [_coupling(item, sides, name) for item in _rows(view, "couplings", model=iri)]
     terms = [

@@ -162,7 +162,10 @@ class _Writing:
         return check
 
     def _commit(self, change: Change, view: View, made: Assembled) -> Run:
-        """Put a run in its place and in the graph; where that fails, nothing of it stays."""
+        """Put a run in its place and in the graph; where that fails, nothing of it stays.
+
+        What is stopped after the new version is in service has a run: its files stay.
+        """
         stated, prepared = made.stated, self.computed.prepared
         graph, home = NamedNode(RUN + stated.run), self.dataset.path / RUNS / stated.run
         shutil.rmtree(home, ignore_errors=True)  # of a writer that was killed before its graph was there
@@ -178,7 +181,8 @@ class _Writing:
                     triples += Mark("superseded", _REPLACED).put(change, view, run)
             after = change.commit(self._check(graph) if whole else self._check_sets(graph, made))
         except BaseException:
-            shutil.rmtree(home, ignore_errors=True)
+            if graph not in self.dataset.view().graphs:
+                shutil.rmtree(home, ignore_errors=True)
             raise
         status = "finished" if stated.evaluated else "failed"
         return Run(

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from pepr_kg.columns import select_columns
 from pepr_kg.namespaces import ID, PEPR, PREFIXES, expand, shrink
+from pepr_kg.rdf import is_iri
 from pepr_kg.resources import read_query
 from pepr_kg.runs.conditions import refused
 from pepr_kg.runs.elements import Concepts, read_concepts
@@ -157,7 +158,10 @@ def assess_dataset(
     `use` says what for; without it, research without commercial aim. Raises `UnknownDataset`, `UnknownModel` and
     `UnknownPrefix`.
     """
-    iri = NamedNode(expand(dataset if ":" in dataset else f"dataset:{dataset}"))
+    name = expand(dataset if ":" in dataset else f"dataset:{dataset}")
+    if not is_iri(name):
+        raise UnknownDataset(dataset=dataset)
+    iri = NamedNode(name)
     if next(view.quads(iri, _TYPE, NamedNode(PEPR + "Dataset")), None) is None:
         raise UnknownDataset(dataset=shrink(iri.value) or iri.value)
     taken = _by_model(_rows(view, "runs/model-inputs"))

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from pepr_kg.columns import Moments, Numbers, moments, numbers, select_columns
 from pepr_kg.namespaces import ID, PEPR, PREFIXES, expand, shrink
+from pepr_kg.rdf import is_iri
 from pepr_kg.resources import read_query
 from pepr_kg.runs.ages import days
 from pepr_kg.runs.apart import Refused, select_apart
@@ -104,12 +105,18 @@ def find_entities(view: View, cohort: str | None, entities: Sequence[str], setti
     nobody.
     """
     chosen = sorted({expand(entity) for entity in entities})
+    for entity in chosen:
+        if not is_iri(entity):
+            raise _unknown(entity, "it is no IRI", "ce n’est pas une IRI")
     if cohort is None:
         for entity in chosen[:FEW] if len(chosen) <= FEW else ():
             if next(view.quads(NamedNode(entity)), None) is None:
                 raise _unknown(entity, "the graph says nothing of it", "le graphe n’en dit rien")
         return _scope(view, None, pa.array(chosen, pa.string()), settings)
-    iri = NamedNode(expand(cohort) if ":" in cohort else f"{ID}cohort/{cohort}")
+    name = expand(cohort) if ":" in cohort else f"{ID}cohort/{cohort}"
+    if not is_iri(name):
+        raise UnknownCohort(cohort=cohort)
+    iri = NamedNode(name)
     members = select_columns(view, read_query("runs/members"), {"cohort": iri})["entity"].combine_chunks()
     if not len(members) and next(view.quads(iri, _TYPE, NamedNode(PEPR + "Cohort")), None) is None:
         raise UnknownCohort(cohort=shrink(iri.value) or iri.value)

@@ -18,6 +18,7 @@ from pepr_kg.errors import UnknownPrefix
 from pepr_kg.language import LANGUAGES
 from pepr_kg.models.registry import Coupled
 from pepr_kg.namespaces import ID, PEPR, PREFIXES, expand
+from pepr_kg.rdf import is_iri
 from pepr_kg.runs.inputs import OBSERVATION, PATIENT, Given
 from pepr_kg.runs.key import software
 from pepr_kg.runs.outcomes import Outcome
@@ -166,9 +167,11 @@ def _agent(document: Document, who: str, program: str) -> str:
         return program
     if re.match(r"[a-z-]+:\S+$", name):
         try:
-            return expand(name)
+            given = expand(name)
         except UnknownPrefix:
-            pass
+            given = ""
+        if is_iri(given):
+            return given
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     iri = f"{ID}agent/{re.sub(r'[^a-z0-9.]+', '-', plain).strip('-') or 'unknown'}"
     document.say(iri, (_A, node(f"{_PROV}Agent")), (_LABEL, text(name)))

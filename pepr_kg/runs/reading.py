@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from pepr_kg.errors import UnknownPrefix
 from pepr_kg.namespaces import ID, PEPR, PREFIXES, RUN, expand
+from pepr_kg.rdf import is_iri
 from pepr_kg.resources import read_query
 from pepr_kg.runs.errors import RunDamaged, UnknownRun
 from pepr_kg.runs.request import quantile_name
@@ -153,7 +154,7 @@ def run_id(name: str) -> str:
         iri = expand(name) if ":" in name else _EVALUATION + name
     except UnknownPrefix:
         iri = name
-    if not iri.startswith(_EVALUATION):
+    if not iri.startswith(_EVALUATION) or not is_iri(iri):
         raise UnknownRun(run=name)
     return iri.removeprefix(_EVALUATION)
 

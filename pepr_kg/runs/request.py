@@ -73,14 +73,26 @@ class Request:
         _check("samples", self.samples, self.samples >= 1, "at least 1 was expected", "il faut au moins 1")
         _check("seed", self.seed, self.seed >= 0, "it must not be negative", "elle ne peut pas être négative")
         between = ("a number between 0 and 1 was expected", "il faut un nombre entre 0 et 1")
-        _check("level", self.level, 0.0 < self.level < 1.0, *between)
+        # Both ends of the interval are named to six places, and must not meet.
+        narrow = ("a number from 0.000002 to 0.999998 was expected", "il faut un nombre de 0,000002 à 0,999998")
+        _check("level", self.level, 0.0 < round((1.0 - self.level) / 2.0, 6) < 0.5, *narrow)
         _check("rtol", self.rtol, 0.0 < self.rtol < 1.0, *between)
         fine = ("a finite number that is not negative was expected", "il faut un nombre fini et non négatif")
         for name, values in (("horizon", (self.horizon or 0.0,)), ("at", self.at)):
             for value in values:
                 _check(name, value, 0.0 <= value < math.inf, *fine)
+        self._check_texts()
         if not self.model.strip():
             _check("model", "-", False, "name a model", "nommez un modèle")
+
+    def _check_texts(self) -> None:
+        """Refuse what UTF-8 cannot write: a lone surrogate, of JSON ("\\ud800") or of bytes on the command line."""
+        one = {"model": self.model, "cohort": self.cohort, "horizon_unit": self.horizon_unit, "who": self.who}
+        many = {"entities": self.entities, "scenarios": self.scenarios, "outputs": self.outputs or ()}
+        for name, texts in {**{name: (text or "",) for name, text in one.items()}, **many}.items():
+            for text in texts:
+                shown = readable(text)
+                _check(name, shown, shown == text, "it is no Unicode text", "ce n’est pas un texte Unicode")
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -99,6 +111,15 @@ class Request:
     def moment(self) -> datetime:
         """Return `as_of` in UTC; a time without a zone is taken as UTC."""
         return self.as_of.astimezone(UTC) if self.as_of.tzinfo else self.as_of.replace(tzinfo=UTC)
+
+
+def readable(text: str) -> str:
+    """Return a text as it can be shown: with a question mark for what is no Unicode character.
+
+    >>> readable("a\ud800")
+    'a?'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def quantile_name(level: float) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pepr_kg.runs.errors import BadRequestField
-from pepr_kg.runs.request import Request, read_moment
+from pepr_kg.runs.request import Request, read_moment, readable
 
 # What each field of a question may be: a test of the JSON value, and what is expected in words.
 _TEXT: Final = ("a text was expected", "il faut un texte")
@@ -93,4 +93,4 @@ def write_request(request: Request) -> dict[str, Any]:
 def _bad(name: str, value: object, expected: tuple[str, ...]) -> BadRequestField:
     shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     shown = shown if len(shown) <= 80 else shown[:79] + "…"
-    return BadRequestField(field=name, value=shown, detail=dict(zip(("en", "fr"), expected, strict=True)))
+    return BadRequestField(field=readable(name), value=readable(shown), detail=dict(zip(("en", "fr"), expected, strict=True)))

@@ -17,11 +17,11 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 
 from pepr_kg.errors import BadRequest, NotAcceptable, NotFound, RequestTooLarge, UnsupportedMedia
 from pepr_kg.language import LANGUAGES
-from pepr_kg.namespaces import ID
+from pepr_kg.namespaces import ID, RUN
 from pepr_kg.runs.jobs import RESUMABLE, Job, Jobs, find_answer
 from pepr_kg.runs.request_json import read_request
 from pepr_kg.runs.storage import RUNS
-from pepr_kg.store import Dataset
+from pepr_kg.store import Dataset, NamedNode
 from pepr_kg.web.answers import language_of, respond, settings_of, view_of
 from pepr_kg.web.figures import date_text, day_of
 from pepr_kg.web.negotiate import HTML, JSON, best, listed
@@ -226,7 +226,8 @@ def get_file(request: Request, name: str, file: str) -> Response:
     if _RUN.fullmatch(name) is None or file not in {"trajectories", "inputs"}:
         raise NotFound(name=request.url.path)
     path = folder / name / f"{file}.parquet"
-    if not path.is_file():
+    # Files are in their place a moment before their run is in the graph, and it may never come there.
+    if NamedNode(RUN + name) not in view_of(request).graphs or not path.is_file():
         raise NotFound(name=request.url.path)
     return FileResponse(path, media_type=PARQUET_TYPE, filename=f"{name}-{file}.parquet")
 

@@ -6,6 +6,7 @@ Every summary is in both languages, English first.
 from typing import Any, Final
 
 from pepr_kg import __version__
+from pepr_kg.web import fhir
 from pepr_kg.web.api import operations
 from pepr_kg.web.evaluations import EVENTS_TYPE, JSON_TYPE, PARQUET_TYPE
 from pepr_kg.web.negotiate import BOOLEAN, QUADS, SOLUTIONS, TRIPLES, Offer
@@ -42,6 +43,7 @@ def document() -> dict[str, Any]:
                 "graph", "A whole named graph · Un graphe nommé entier", (*TRIPLES, *QUADS), "name"
             )},
             **_evaluations(),
+            **fhir.operations(),
             "/problems": {"get": _operation(
                 "Service", "listProblems", "The errors and their codes · Les erreurs et leurs codes",
                 ("application/json",),
