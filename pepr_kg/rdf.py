@@ -33,7 +33,8 @@ from pepr_kg.namespaces import PREFIXES
 
 __all__ = [
     "SUFFIXES", "BlankNode", "Literal", "NamedNode", "Quad", "RdfFormat", "Table", "Term", "Triple", "content_digest",
-    "format_of", "is_iri", "parse_bytes", "parse_file", "prefixes_of", "read_quads", "serialize_triples", "syntax_position",
+    "format_of", "is_iri", "parse_bytes", "parse_file", "prefixes_of", "read_quads", "serialize_triples",
+    "syntax_position",
 ]  # fmt: skip
 
 Term = NamedNode | BlankNode | Literal

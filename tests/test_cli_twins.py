@@ -1,11 +1,15 @@
 """The commands about twins as a person uses them: real processes on a real dataset."""
 
+import contextlib
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
+from pepr_kg.cli.bar import Bar
 from pepr_kg.language import LANGUAGES
 from pepr_kg.store import Dataset
 from tests.models.small_sbml import glucose
@@ -73,6 +77,9 @@ def test_the_same_cohort_again_changes_nothing(twins: Path) -> None:
         (("--model", "pk2-oral", "--cohort", "demo", "--horizon", "two days"), "48 h"),
         (("--model", "pk2-oral", "--cohort", "demo", "--horizon", "3 kg"), "kg does not convert"),
         (("--replay", "0123456789abcdef"), "0123456789abcdef"),
+        (("--replay", "a b"), "no run a b"),
+        (("--model", "score 2", "--cohort", "demo"), "score2"),
+        (("--model", "score2", "--cohort", "demo", "--entity", "patient:a b"), "it is no IRI"),
         (("--model", "score2", "--cohort", "demo", "--scheduler", "nowhere"), "tcp://"),
     ],
 )
@@ -116,7 +123,12 @@ def test_a_dataset_is_fit_for_some_models_and_says_what_it_lacks_for_others(twin
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(("dataset:nothing",), "dataset:nothing"), (("demo", "--model", "score3"), "score2"), ((), "DATASET")],
+    [
+        (("dataset:nothing",), "dataset:nothing"),
+        (("a b",), "no dataset a b"),
+        (("demo", "--model", "score3"), "score2"),
+        ((), "DATASET"),
+    ],
 )
 def test_misuse_of_fit_is_a_sentence(twins: Path, arguments: tuple[str, ...], words: str) -> None:
     done = run("model", "fit", *arguments, "--data", twins)
@@ -134,3 +146,43 @@ def test_a_withdrawn_run_stays_and_says_why(twins: Path) -> None:
                "--data", twins)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "withdrawn" in run("runs", "list", "--data", twins).stdout
+
+
+def test_a_demo_that_no_column_can_hold_is_refused_at_once(twins: Path) -> None:
+    done = run("demo", "--patients", "1000000", "--data", twins)
+    assert done.returncode == 2
+    assert "50000" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("evaluate", "--model", "score2", "--cohort", "demo"), ("evaluate", "--replay", "0123456789abcdef"),
+        ("runs", "stale"), ("runs", "withdraw", "--stale"),
+    ],
+)  # fmt: skip
+def test_the_settings_of_the_environment_count(
+    twins: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEPR_KG_BINDING_SECONDS", "soon")
+    done = run(*arguments, "--data", twins)
+    assert done.returncode == 2
+    assert "PEPR_KG_BINDING_SECONDS" in done.stderr
+
+
+def test_a_stage_that_tells_nothing_moves_its_line_after_two_seconds() -> None:
+    reader, writer = os.openpty()
+    with os.fdopen(writer, "w", encoding="utf-8") as terminal, contextlib.redirect_stderr(terminal):
+        with Bar("stale"):
+            time.sleep(1.0)
+        with Bar("stale"):
+            time.sleep(2.7)
+        terminal.flush()
+        shown = os.read(reader, 10_000).decode()
+    os.close(reader)
+    lines = shown.split("\r\x1b[K")
+    assert len(set(lines)) > 2, "it moves"
+    assert lines[1].count("█") == 6
+    assert (lines[0], lines[-1]) == ("", "")
+    assert len(lines) < 10, "and is silent before"

@@ -87,3 +87,9 @@ def test_dates_and_times_meet_on_one_axis() -> None:
     ]
     assert set(moments(pa.array(texts)).astype(str)) == {"2025-03-01T00:00:00.000"}
     assert np.isnat(moments(pa.array(["yesterday", "2025-3-1", None, ""]))).all()
+
+
+def test_what_no_calendar_has_is_no_moment_and_its_neighbours_stay() -> None:
+    found = moments(pa.array(["2026-02-28", "2026-02-30", "2026-01-01T24:00:00Z", None, "2026-01-01T01:00:00+01:00"]))
+    assert np.isnat(found).tolist() == [False, True, True, True, False]
+    assert found[[0, 4]].astype(str).tolist() == ["2026-02-28T00:00:00.000", "2026-01-01T00:00:00.000"]

@@ -392,3 +392,25 @@ def test_what_a_change_is_held_against_is_its_own_graph_in_the_context_of_the_re
     assert {shrink(item.focus.value) for item in validate_graphs(mixed, [other]).violations} == {"patient:p2"}
     whole = {item.focus for item in validate(mixed).violations}
     assert whole >= {item.focus for item in validate_graphs(mixed, [other]).violations}
+
+
+def test_a_change_that_makes_a_node_of_another_graph_wrong_is_held_against_it(built: tuple[Dataset, Built]) -> None:
+    """A correction says of what it corrects that it no longer holds, wherever that stands."""
+    first, fix, third = (NamedNode(GRAPH + f"cohort/{name}") for name in ("one", "fix", "third"))
+    pepr, observation = "https://w3id.org/pepr-santenum/ontology/", "https://w3id.org/pepr-santenum/id/observation/"
+    sound = f"<{observation}o1> a <{pepr}Observation> ."
+    revision = f"<{observation}o2> <http://www.w3.org/ns/prov#wasRevisionOf> <{observation}o1> ."
+    other = f"<{observation}o3> a <{pepr}Observation> ."
+    mixed = built[0].view().plus([
+        quad
+        for text, graph in ((sound, first), (revision, fix), (other, third))
+        for quad in parse_bytes(text.encode(), RdfFormat.TURTLE, graph, graph.value)
+    ])  # fmt: skip
+
+    def corrected(graph: NamedNode) -> set[tuple[str | None, object]]:
+        rule = SHAPE + "observation-corrected-current"
+        found = validate_graphs(mixed, [graph]).violations
+        return {(shrink(item.focus.value), item.value) for item in found if item.shape == rule}
+
+    assert corrected(fix) == {("observation:o1", NamedNode(observation + "o2"))}
+    assert corrected(third) == set()

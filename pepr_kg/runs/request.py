@@ -116,7 +116,7 @@ class Request:
 def readable(text: str) -> str:
     """Return a text as it can be shown: with a question mark for what is no Unicode character.
 
-    >>> readable("a\ud800")
+    >>> readable("a\\ud800")
     'a?'
     """
     return text.encode("utf-8", "replace").decode("utf-8")

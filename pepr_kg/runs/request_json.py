@@ -93,4 +93,5 @@ def write_request(request: Request) -> dict[str, Any]:
 def _bad(name: str, value: object, expected: tuple[str, ...]) -> BadRequestField:
     shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     shown = shown if len(shown) <= 80 else shown[:79] + "…"
-    return BadRequestField(field=readable(name), value=readable(shown), detail=dict(zip(("en", "fr"), expected, strict=True)))
+    detail = dict(zip(("en", "fr"), expected, strict=True))
+    return BadRequestField(field=readable(name), value=readable(shown), detail=detail)

@@ -348,7 +348,7 @@ def test_a_source_that_is_cut_leaves_the_output_without_a_name(tmp_path: Path) -
         "-o",
         tmp_path / "o.nt",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["cut.json"]

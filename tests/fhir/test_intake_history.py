@@ -77,7 +77,7 @@ def test_a_history_of_something_that_was_deleted_and_made_again(dataset: Dataset
 def test_a_deletion_names_the_resource_of_its_own_server(dataset: Dataset) -> None:
     bundle(dataset, "history", put(weighed(70, "1"), ELSEWHERE))
     assert live(dataset) == [("70",)]
-    absolute = {"request": {"method": "DELETE", "url": f"{ELSEWHERE}Observation/o1"}}
+    absolute: dict[str, object] = {"request": {"method": "DELETE", "url": f"{ELSEWHERE}Observation/o1"}}
     assert bundle(dataset, "batch", absolute).withdrawn == 1
     assert live(dataset) == kept(dataset, "Observation/o1") == []
 
@@ -214,7 +214,7 @@ def test_only_references_within_a_bundle_wait_and_nothing_overtakes_them(dataset
 
 def test_what_waits_is_counted_once(dataset: Dataset) -> None:
     late = "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a"
-    basic = {"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "subject": {"reference": late}}
+    basic: dict[str, object] = {"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "subject": {"reference": late}}
     report = bundle(dataset, "collection", put(basic), {"fullUrl": late, "resource": patient("p9")})
     assert report.unmapped == {"Basic": 1}
     assert report.received == 2

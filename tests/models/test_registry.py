@@ -94,6 +94,12 @@ def test_any_of_its_names_finds_a_model_and_a_wrong_one_suggests(seen: View, mad
         find_model(seen, "modl:score2", made.path)
 
 
+@pytest.mark.parametrize("name", ["score 2", "model:score 2", "https://a><https://b", "score2\ud800"])
+def test_what_is_no_iri_is_no_model(name: str, seen: View, made: Dataset) -> None:
+    with pytest.raises(UnknownModel):
+        find_model(seen, name, made.path)
+
+
 def test_bindings_have_their_means_their_concepts_and_their_age(seen: View, made: Dataset) -> None:
     found = {item.symbol: item for item in single(seen, "score2", made.path).bindings}
     assert (found["age_a"].path, found["age_a"].quantities) == (
@@ -247,6 +253,7 @@ def test_a_coupled_model_of_ones_own_is_read(own: Dataset) -> None:
         ("coupling-scheme:relaxed", "coupling-scheme:leaping", "period"),
         ("coupling-scheme:relaxed", "coupling-scheme:other", "leaping or relaxed"),
         ("pepr:hasSlowModel model:two-scale-slow", "pepr:hasSlowModel model:two-scale-coupled", "coupled"),
+        ("pepr:hasSlowModel model:two-scale-slow", "pepr:hasSlowModel model:pair", "coupled"),
         ("couplesFrom variable:two-scale-fast.fast", "couplesFrom variable:pk2-oral.conc_central", "no part"),
         ("pepr:exchangeInterval 91.3125", "pepr:window 1", "how often"),
         ('"d"', '"mmol"', "amount"),

@@ -362,6 +362,12 @@ def test_nobody_and_somebody_unknown_are_refused(ask: Ask) -> None:
         ask("", cohort=None, entities=["patient:nobody"])
     with pytest.raises(UnknownEntity, match="not in the cohort"):
         ask(patient("ada"), entities=["sex:female"])
+    for name in ("a b", "cohort:a b", "a\ud800"):
+        with pytest.raises(UnknownCohort):
+            ask("", cohort=name)
+    for cohort in (None, "test"):
+        with pytest.raises(UnknownEntity, match="no IRI"):
+            ask("", cohort=cohort, entities=["patient:a b"])
 
 
 # ---- The four means --------------------------------------------------------------------------------------------------

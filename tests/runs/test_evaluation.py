@@ -358,7 +358,8 @@ def test_nobody_unknown_people_and_unknown_names_are_refused(clinic: Dataset) ->
 
 @pytest.mark.parametrize("change", [
     {"samples": 0}, {"points": 0}, {"level": 1.0}, {"rtol": 0.0}, {"horizon": -1.0}, {"at": (float("nan"),)},
-    {"model": " "}, {"seed": -1},
+    {"model": " "}, {"seed": -1}, {"level": 0.9999999}, {"level": 0.0000001}, {"who": "a\ud800"},
+    {"entities": ("patient:\ud800",)}, {"scenarios": ("\ud800",)}, {"cohort": "\ud800"},
 ])  # fmt: skip
 def test_a_question_that_cannot_be_is_refused_when_it_is_made(change: Mapping[str, object]) -> None:
     with pytest.raises(BadRequestField):

@@ -117,6 +117,9 @@ def test_unknown_names_are_refused(assess: Assess) -> None:
         assess("", "scor2")
     with pytest.raises(UnknownDataset, match="dataset:other"):
         assess_dataset(assess.dataset.view(), "dataset:other")
+    for name in ("a b", "dataset:a b", "https://a><https://b", "a\ud800"):
+        with pytest.raises(UnknownDataset):
+            assess_dataset(assess.dataset.view(), name)
 
 
 def test_a_disease_permits_the_models_that_are_about_it_or_about_a_kind_of_it(assess: Assess) -> None:

@@ -107,6 +107,12 @@ def test_a_run_without_its_files_cannot_be_replayed(clinic: Dataset) -> None:
     assert (again.reused, again.id) == (False, f"{run.id}-2")
 
 
+@pytest.mark.parametrize("name", ["a b", "evaluation:a b", "https://a><https://b", "\ud800"])
+def test_what_is_no_iri_is_no_run(clinic: Dataset, name: str) -> None:
+    with pytest.raises(UnknownRun):
+        replay(clinic, name)
+
+
 def test_a_pool_replays_too(clinic: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert tmp_path.is_dir()
     run = evaluate(clinic, renal())

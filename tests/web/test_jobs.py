@@ -137,6 +137,11 @@ def test_a_question_becomes_a_job_and_the_job_a_run(calm: Site) -> None:
         (RENAL | {"entities": "patient:p0"}, 422, "bad-request-field", "entities"),
         (RENAL | {"level": 2}, 422, "bad-request-field", "level"),
         (RENAL | {"fit": "no"}, 422, "bad-request-field", "fit"),
+        (RENAL | {"level": 0.9999999}, 422, "bad-request-field", "level"),
+        (RENAL | {"who": "a\ud800"}, 422, "bad-request-field", "who"),
+        ({"a\ud800": 1}, 422, "bad-request-field", "a?"),
+        (RENAL | {"model": "score 2"}, 404, "unknown-model", None),
+        (RENAL | {"cohort": "a b"}, 404, "unknown-cohort", None),
         (RENAL | {"model": "score3"}, 404, "unknown-model", None),
         (RENAL | {"cohort": "nobody"}, 404, "unknown-cohort", None),
         (RENAL | {"entities": ["patient:zz"]}, 404, "unknown-entity", None),
@@ -165,6 +170,16 @@ def test_bodies_that_are_no_question(calm: Site) -> None:
     assert send(b"model=score2", "application/x-www-form-urlencoded") == 415
     assert [send(body) for body in (b"", b"{", b"[]", b"\xff", b"[" * 4_000)] == [400] * 5
     assert send(json.dumps(RENAL | {"who": "x" * 6_000}).encode()) == 413
+
+
+def test_files_of_a_run_that_is_not_in_the_graph_are_not_given(clinic: Path, tmp_path: Path) -> None:
+    """As they stand for a moment before their run is committed."""
+    dataset = copied(clinic, tmp_path)
+    folder = dataset.path / "runs" / "0123456789abcdef"
+    folder.mkdir(parents=True)
+    (folder / "inputs.parquet").write_bytes(b"PAR1")
+    with running(Settings(), dataset) as site:
+        assert site.get("/runs/0123456789abcdef/inputs.parquet").status == 404
 
 
 def test_addresses_of_no_job_and_of_no_file(calm: Site) -> None:
