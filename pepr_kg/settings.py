@@ -79,6 +79,19 @@ class Settings:
         "least": 1,
         "en": "Parameter draws of one evaluation asked for over HTTP.",
         "fr": "Nombre de tirages de paramètres d’une évaluation demandée par HTTP."})
+    evaluation_points: int = field(default=10_000, metadata={
+        "least": 1,
+        "en": "Times (points and further times) of one evaluation asked for over HTTP.",
+        "fr": "Nombre d’instants (points et instants ajoutés) d’une évaluation demandée par HTTP."})
+    evaluation_scenarios: int = field(default=100, metadata={
+        "least": 1,
+        "en": "Scenarios of one evaluation asked for over HTTP.",
+        "fr": "Nombre de scénarios d’une évaluation demandée par HTTP."})
+    evaluation_figures: int = field(default=10_000_000, metadata={
+        "least": 1,
+        "en": "Times × draws × scenarios of one evaluation asked for over HTTP: what one patient needs in memory at once.",
+        "fr": "Produit instants × tirages × scénarios d’une évaluation demandée par HTTP : ce qu’un patient occupe à la "
+              "fois en mémoire."})
     evaluation_seconds: float = field(default=3600.0, metadata={
         "least": 1.0,
         "en": "Seconds after which an evaluation asked for over HTTP is stopped.",

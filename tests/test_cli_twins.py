@@ -149,10 +149,10 @@ def test_a_withdrawn_run_stays_and_says_why(twins: Path) -> None:
 
 
 def test_a_demo_that_no_column_can_hold_is_refused_at_once(twins: Path) -> None:
-    done = run("demo", "--patients", "1000000", "--data", twins)
-    assert done.returncode == 2
-    assert "50000" in done.stderr
-    assert "Traceback" not in done.stderr
+    for lang, words in (("en", "at most 50,000 patients"), ("fr", "au plus 50\u202f000 patients")):
+        done = run("demo", "--patients", "1000000", "--data", twins, lang=lang)
+        assert done.returncode == 2
+        assert words in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from pepr_kg.cli.frame import (
     show_json,
     tell,
 )
-from pepr_kg.language import LANGUAGES
+from pepr_kg.language import LANGUAGES, format_number
 from pepr_kg.namespaces import COHORT, GRAPH, MODELS_GRAPH, shrink
 from pepr_kg.questions import ask, find_question, render
 from pepr_kg.settings import Settings
@@ -186,8 +186,7 @@ def _input_text(item: "Input") -> str:
 
 @click.command(help=_("help.demo"))
 @click.argument("name", default="demo", type=click.Choice(["demo", *_PUBLISHED]), metavar=_("metavar.cohort"))
-@click.option("--patients", type=click.IntRange(1, _MOST_PATIENTS), default=1000,
-              help=by_default("option.patients", 1000))  # fmt: skip
+@click.option("--patients", type=click.IntRange(1), default=1000, help=by_default("option.patients", 1000))
 @click.option("--seed", type=click.IntRange(0), help=_("option.demo.seed"))
 @data_option
 @format_option("text", "json")
@@ -199,6 +198,8 @@ def demo(name: str, patients: int, seed: int | None, data: Path, kind: str) -> N
     def say(step: str, much: object) -> None:
         tell(_(f"demo.{step}", much=much))
 
+    if patients > _MOST_PATIENTS:
+        raise click.UsageError(_("demo.most", most=format_number(_MOST_PATIENTS, LANG)))
     dataset = Dataset(data)
     dataset.view()  # a dataset that is not there is said before anything is drawn
     if name == "demo":

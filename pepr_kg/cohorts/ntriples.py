@@ -27,7 +27,7 @@ Names: TypeAlias = pa.Array | Sequence[str] | npt.NDArray[np.str_]
 
 _XSD: Final = {name: f"^^<{expand(f'xsd:{name}')}>" for name in ("date", "dateTime", "decimal", "integer", "anyURI")}
 # What N-Triples does not let stand in a string as it is, the sign of the escape first.
-_ESCAPES: Final = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"))
+ESCAPES: Final = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"))
 
 
 def iri(curie: str) -> str:
@@ -69,7 +69,7 @@ def moments(times: npt.NDArray[np.datetime64]) -> Terms:
 def texts(values: Names, language: str = "") -> Terms:
     """Return strings, in a language if one is given; null stays null."""
     column = _column(values)
-    for sign, escaped in _ESCAPES:
+    for sign, escaped in ESCAPES:
         column = pc.replace_substring(column, sign, escaped)
     return _join('"', column, f'"@{language}' if language else '"')
 

@@ -1,7 +1,8 @@
 """Queries that somebody wrote into a binding, in a process that is stopped when they run too long.
 
-It is the machinery of strangers' queries (`workers`): the process may open no file and no connection, takes no more
-memory than its bound, and is killed at its deadline.
+It is the machinery of strangers' queries (`workers`): the process may open no connection (where the kernel cannot
+refuse sockets alone, no file either: `confinement`), takes no more memory than its bound, and is killed at its
+deadline.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from pepr_kg.view import Form, View
 from pepr_kg.workers import Workers
 
 _AS_CSV: Final[Mapping[Form, str | None]] = {"solutions": "text/csv", "boolean": None, "triples": None}
+# A whole cohort's values, which nobody waits for over HTTP: millions of rows, and no more than the server's memory.
+_ANSWER_BYTES: Final = 2_000_000_000
 # Comments, IRIs, strings, variables and prefixed names: what is left are the keywords.
 _NO_KEYWORD: Final = re.compile(
     r"""\#[^\n]*|<[^<>\s]*>|\"\"\".*?\"\"\"|'''.*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[?$@]\w+|\w*:[\w:%.-]*""",
@@ -42,7 +45,7 @@ def select_apart(view: View, sparql: str, settings: Settings) -> pa.Table:
     """
     if re.search(r"\bSERVICE\b", _NO_KEYWORD.sub(" ", sparql), re.IGNORECASE):
         raise Refused("it calls another server (SERVICE)", "elle appelle un autre serveur (SERVICE)")
-    limits = replace(settings, query_seconds=settings.binding_seconds, query_workers=1)
+    limits = replace(settings, query_seconds=settings.binding_seconds, query_workers=1, result_bytes=_ANSWER_BYTES)
     try:
         answer = asyncio.run(_answer(view, sparql, limits))
     except NotAcceptable as error:

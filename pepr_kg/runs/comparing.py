@@ -85,10 +85,11 @@ def _described(ground: Ground, facts: RunFacts, inputs: pa.Table, asked: Mapping
     parts = [("fast.", found.fast), ("slow.", found.slow)] if isinstance(found, Coupled) else [("", found)]
     changed: set[str] = set()
     for prefix, part in parts:
-        bindings = tuple(item for item in part.bindings if item.iri in wanted)
-        if bindings:
+        mine = _of_part(rows, prefix)
+        if mine.num_rows:  # by the model's bindings, or by those that twins have of their own
+            bindings = tuple(item for item in part.bindings if item.iri in wanted)
             some = replace(part, bindings=bindings, required=(), residuals=())
-            changed |= _different(ground, some, facts.as_of, asked, _of_part(rows, prefix))
+            changed |= _different(ground, some, facts.as_of, asked, mine)
     return tuple(sorted(changed))
 
 

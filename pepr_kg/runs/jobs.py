@@ -91,7 +91,7 @@ class JobsFull(JobError):
 
 
 class JobTooLarge(JobError):
-    """More patients or draws than one job may have. Fields: field, value, limit, setting."""
+    """More patients, draws, times or scenarios than one job may have. Fields: field, value, limit, setting."""
 
     code, http_status = "job-too-large", 422
     titles = {"en": "Evaluation too large", "fr": "Évaluation trop grande"}
@@ -382,10 +382,19 @@ def now() -> str:
 
 
 def check_bounds(request: Request, settings: Settings) -> None:
-    """Raise `JobTooLarge` where a question names more draws or entities than one job may have."""
-    for name, value in (("samples", request.samples), ("entities", len(request.entities))):
-        setting = "evaluation_samples" if name == "samples" else "evaluation_patients"
-        limit = getattr(settings, setting)
+    """Raise `JobTooLarge` where a question names more entities, draws, times or scenarios than one job may have, or
+    more of the last three together.
+    """
+    times, scenarios = request.points + len(request.at), max(len(request.scenarios), 1)
+    for name, value, setting, limit in (
+        ("samples", request.samples, "evaluation_samples", settings.evaluation_samples),
+        ("entities", len(request.entities), "evaluation_patients", settings.evaluation_patients),
+        ("points", request.points, "evaluation_points", settings.evaluation_points),
+        ("points + at", times, "evaluation_points", settings.evaluation_points),
+        ("scenarios", scenarios, "evaluation_scenarios", settings.evaluation_scenarios),
+        ("points × samples × scenarios", times * request.samples * scenarios, "evaluation_figures",
+         settings.evaluation_figures),
+    ):  # fmt: skip
         if value > limit:
             raise JobTooLarge(field=name, value=value, limit=limit, setting=setting)
 

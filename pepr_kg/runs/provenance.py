@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pepr_kg.cohorts.ntriples import ESCAPES
 from pepr_kg.errors import UnknownPrefix
 from pepr_kg.language import LANGUAGES
 from pepr_kg.models.registry import Coupled
@@ -350,7 +351,7 @@ def _say_reasons(
 ) -> None:  # fmt: skip
     subjects = joined(f"<{ID}evaluation-outcome/{run}-", numbered(places), ">")
     escaped = texts
-    for plain, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
+    for plain, written in ESCAPES:
         escaped = pc.replace_substring(escaped, plain, written)
     said = joined('"', escaped, f'"@{lang}')
     cut = int(np.searchsorted(places, end))

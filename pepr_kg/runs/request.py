@@ -109,8 +109,9 @@ class Request:
 
     @property
     def moment(self) -> datetime:
-        """Return `as_of` in UTC; a time without a zone is taken as UTC."""
-        return self.as_of.astimezone(UTC) if self.as_of.tzinfo else self.as_of.replace(tzinfo=UTC)
+        """Return `as_of` in UTC, to the second, as a run states it; a time without a zone is taken as UTC."""
+        moment = self.as_of.replace(microsecond=0)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def readable(text: str) -> str:

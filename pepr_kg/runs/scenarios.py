@@ -38,13 +38,13 @@ from pepr_kg.twin.scenario import Intervention, Scenario
 from pepr_kg.twin.units import conversion, convert
 
 BASE: Final = "base"
-_NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER: Final = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _SYMBOL: Final = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?"
-_NAMED: Final = re.compile(r"\s*(?P<name>[^=*×@:]+?)\s*:(?!//)\s*(?P<rest>.*)", re.DOTALL)
 _QUANTITY: Final = re.compile(rf"(?P<number>{_NUMBER})(?:\s+(?P<unit>\S+))?")
-_TIMED: Final = re.compile(r"(?P<what>.*?)\s*@\s*(?P<time>[^@]+)", re.DOTALL)
 _DOSE: Final = re.compile(rf"dose\s+(?P<symbol>{_SYMBOL})\s+(?P<amount>.+)", re.DOTALL)
 _CHANGE: Final = re.compile(rf"(?P<symbol>{_SYMBOL})\s*(?P<sign>[=*×+−-])\s*(?P<value>.+)", re.DOTALL)
+_NO_NAME: Final = re.compile(r"[=*×@]")  # what no name holds
+_LONGEST: Final = 10_000  # characters of a line: doses and changes enough, and read in no time
 _ACTIONS: Final = {"=": "set", "*": "scale", "×": "scale", "+": "add", "-": "add", "−": "add"}
 _SIGNS: Final = {"set": "=", "scale": "*", "add": "+"}
 
@@ -140,8 +140,12 @@ def parse_expression(text: str, model: Symbols) -> Scenario:
 
     Raises what `plan_scenarios` raises.
     """
-    named = _NAMED.fullmatch(text)
-    name, rest = (named["name"], named["rest"]) if named else ("", text)
+    if len(text) > _LONGEST:
+        raise BadExpression(text=text[:40] + "…", detail={
+            "en": f"it has {len(text)} characters, and at most {_LONGEST} are read; write several scenarios",
+            "fr": f"elle a {len(text)} caractères, et {_LONGEST} au plus sont lus ; écrivez plusieurs scénarios",
+        })  # fmt: skip
+    name, rest = _split_name(text.strip())
     if rest.strip() == BASE or (rest.strip() == "" and name == BASE):
         return Scenario.base().named(name or BASE)
     scenario = Scenario("", ())
@@ -152,6 +156,14 @@ def parse_expression(text: str, model: Symbols) -> Scenario:
             "en": "it changes nothing; write for instance dose*0.5, or base",
             "fr": "rien n’est modifié ; écrivez par exemple dose*0.5, ou base"})  # fmt: skip
     return scenario.named(name or to_expression(scenario))
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """Return the name before the colon of a line, or none, and the rest: "://" is of an IRI and ends no name."""
+    name, colon, rest = text.partition(":")
+    if not colon or not name.strip() or rest.startswith("//") or _NO_NAME.search(name):
+        return "", text
+    return name.strip(), rest.strip()
 
 
 def _split(text: str) -> Iterator[str]:
@@ -169,8 +181,8 @@ def _split(text: str) -> Iterator[str]:
 
 
 def _read_change(part: str, text: str, model: Symbols) -> Iterator[Intervention]:
-    timed = _TIMED.fullmatch(part)
-    what, times = (timed["what"], timed["time"].split(",")) if timed else (part, [])
+    what, sign, after = part.rpartition("@")
+    what, times = (what.rstrip(), after.split(",")) if sign else (part, [])
     moments = [_time(item, text, model) for item in times]
     dose = _DOSE.fullmatch(what)
     change = None if dose else _CHANGE.fullmatch(what)

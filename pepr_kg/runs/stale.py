@@ -32,6 +32,11 @@ SUPERSEDED, WITHDRAWN, CHANGED, GONE, MODEL, MEANING, FILES = KINDS = (
     "meaning-changed", "files-damaged",
 )  # fmt: skip
 _STATUS: Final = f"{PEPR}hasResultStatus"
+_STATUSES: Final = {  # as the ontology calls them
+    "current": {"en": "current", "fr": "en vigueur"},
+    "superseded": {"en": "superseded", "fr": "remplacé"},
+    "withdrawn": {"en": "withdrawn", "fr": "retiré"},
+}
 _CURRENT: Final = f"{ID}result-status/current"
 _SENTENCES: Final[Mapping[str, Mapping[str, str]]] = {
     SUPERSEDED: {"en": "{count} observation(s) behind it were superseded.",
@@ -158,7 +163,7 @@ def withdraw(
         for name in names:
             facts, cause = read_run(view, dataset.path, name), stale.get(name)
             if facts.result_status != "current" or (cause is None and reason is None):
-                raise NotWithdrawn(run=name, status=facts.result_status)
+                raise NotWithdrawn(run=name, status=_STATUSES.get(facts.result_status, facts.result_status))
             texts = {str(lang): cause.reason(lang) if cause else (reason or {})[lang] for lang in LANGUAGES}
             triples += Mark("withdrawn", texts, cause.subjects if cause else ()).put(change, view, name)
         return TakenBack(names, triples, change.commit())

@@ -52,7 +52,7 @@ def ask(dataset: Dataset) -> Ask:
         kept = tuple(item for item in found.bindings if item.symbol not in symbols)
         return resolve(
             view, replace(found, bindings=(*kept, *bindings)), cohort=cohort, entities=entities, as_of=as_of, fit=fit,
-            settings=Settings(binding_seconds=seconds),
+            settings=Settings(binding_seconds=seconds, result_bytes=1_000),  # which bounds answers over HTTP alone
         )  # fmt: skip
 
     return resolved
@@ -360,6 +360,12 @@ def test_nobody_and_somebody_unknown_are_refused(ask: Ask) -> None:
         ask("", cohort=None)
     with pytest.raises(UnknownEntity, match="patient:nobody"):
         ask("", cohort=None, entities=["patient:nobody"])
+    with pytest.raises(UnknownEntity, match="patient:nobody"):
+        ask(
+            "".join(patient(f"x{at}") for at in range(30)),
+            cohort=None,
+            entities=["patient:nobody", *(f"patient:x{at}" for at in range(30))],
+        )
     with pytest.raises(UnknownEntity, match="not in the cohort"):
         ask(patient("ada"), entities=["sex:female"])
     for name in ("a b", "cohort:a b", "a\ud800"):
@@ -464,6 +470,12 @@ def test_a_query_serves_a_whole_cohort(ask: Ask) -> None:
     resolved = ask(text, bindings=[bound("scr_mg_dL", query=QUERY)])
     assert resolved.values["scr_mg_dL"].tolist() == [3.0, 2.0]
     assert {f"{ID}observation/3"} <= set(resolved.sources["observation"].to_pylist())
+
+
+def test_the_answer_of_a_binding_is_not_bounded_as_one_over_http_is(ask: Ask) -> None:
+    names = [f"x{at}" for at in range(20)]
+    text = "".join(patient(name) + creatinine(name, name, "1", "mg/dL", "2026-01-10") for name in names)
+    assert ask(text, bindings=[bound("scr_mg_dL", query=QUERY)]).values["scr_mg_dL"].tolist() == [1.0] * 20
 
 
 ENDLESS = (

@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from pepr_kg.language import LANGUAGES, Language
 from pepr_kg.models.registry import Binding, Registered, find_model
-from pepr_kg.namespaces import ID
+from pepr_kg.namespaces import ID, RUN
 from pepr_kg.runs.binding import Resolved, resolve
+from pepr_kg.runs.provenance import _say_reasons
 from pepr_kg.runs.reasons import explain
+from pepr_kg.runs.writing import Document
 from pepr_kg.settings import Settings
-from pepr_kg.store import Dataset
+from pepr_kg.store import Dataset, Literal, NamedNode, parse_file
 from tests.runs.graphs import COHORT_TEST, add_turtle, given, observed, patient, with_models
 
 AS_OF = datetime(2026, 3, 15, 18, 30, tzinfo=UTC)
@@ -156,3 +161,11 @@ def test_what_a_fit_leaves_out_is_noted_and_sets_nobody_aside(dataset: Dataset) 
     assert resolved.observations is not None
     assert resolved.observations.value.ravel().tolist() == [10.0]
     assert "observation:f1 of 10 January 2026 is left out" in str(tables["en"][0]["reason"])
+
+
+def test_a_text_of_several_lines_is_a_reason_all_the_same(tmp_path: Path) -> None:
+    said = 'former\tsmoker\r\nsays "\\stopped"'
+    with Document(tmp_path) as document:
+        _say_reasons(document, "0", np.array([3]), pa.array([said]), "en", end=9)
+    (quad,) = parse_file(document.specimen, NamedNode(RUN + "0"))
+    assert quad.object == Literal(said, language="en")

@@ -26,6 +26,7 @@ def kinds(found: Replayed) -> list[str]:
 
 @pytest.mark.parametrize("question", [
     renal(scenarios=("base", "older: age_a+10", "far: scr_mg_dL-0.8")),
+    drug(as_of=AS_OF.replace(microsecond=700_000)),
     drug(samples=30, scenarios=("base", "dose_mg_per_kg*2"), at=(1.0, 7.5)),
     drug(fit=False),
     Request("two-scale-coupled", entities=("patient:p0", "patient:p1"), as_of=AS_OF),
@@ -110,7 +111,7 @@ def test_a_run_without_its_files_cannot_be_replayed(clinic: Dataset) -> None:
 @pytest.mark.parametrize("name", ["a b", "evaluation:a b", "https://a><https://b", "\ud800"])
 def test_what_is_no_iri_is_no_run(clinic: Dataset, name: str) -> None:
     with pytest.raises(UnknownRun):
-        replay(clinic, name)
+        replay.replay(clinic, name)
 
 
 def test_a_pool_replays_too(clinic: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Scenarios as a line of text: what is read, in which units, what is refused, and that text and scenario are one."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +55,8 @@ def test_a_scenario_has_the_name_that_it_is_given_else_its_changes() -> None:
     ("CL*two", BadExpression),
     ("CL*2 mg", BadExpression),
     ("CL=4 @ soon", BadExpression),
+    ("CL=4 @", BadExpression),
+    ("CL=4" + "0" * 20_000, BadExpression),
     ("CL=4 @ 1, 2", BadExpression),
     ("dose amount_gut 100", BadExpression),
     ("CLL=4", UnknownSymbol),
@@ -90,3 +94,20 @@ def test_text_and_scenario_are_one(items: list[tuple[str, str, float, float | No
     plan = Scenario("x", tuple(Intervention(*item) for item in items))
     assert parse_expression(f"x: {to_expression(plan)}", PK) == plan
     assert read_scenario(scenario_document(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 9_000 + "=", "a" + " " * 4_000 + "@" + " " * 4_000 + "@", "CL*" + "1" * 9_000 + "x"]
+)
+def test_a_long_line_is_refused_at_once(text: str) -> None:
+    begin = time.process_time()
+    with pytest.raises((BadExpression, UnknownSymbol)):
+        parse_expression(text, PK)
+    assert time.process_time() - begin < 0.5
+
+
+def test_an_address_is_no_name() -> None:
+    with pytest.raises(UnknownScenario):
+        plan_scenarios(["https://example.org/s"], PK, {})
+    with pytest.raises(BadExpression):
+        parse_expression("https://example.org/s", PK)

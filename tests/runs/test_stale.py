@@ -2,14 +2,17 @@
 
 import pytest
 
+from pepr_kg.columns import select_columns
 from pepr_kg.namespaces import ID, MODELS_GRAPH, PEPR, PREFIXES, RUN
+from pepr_kg.resources import read_query
 from pepr_kg.runs.errors import NotWithdrawn, UnknownRun
 from pepr_kg.runs.evaluation import evaluate
 from pepr_kg.runs.reading import read_band, read_run
+from pepr_kg.runs.request import Request
 from pepr_kg.runs.stale import stale_runs, withdraw
 from pepr_kg.store import Dataset, Literal, NamedNode, Quad
 from pepr_kg.validation import validate_graphs
-from tests.runs.clinic import drug, iri, renal
+from tests.runs.clinic import AS_OF, drug, iri, renal
 from tests.runs.graphs import add_turtle, observed
 from tests.runs.test_evaluation import change_value, one
 
@@ -164,10 +167,36 @@ def test_a_correction_that_is_taken_back_gets_a_run_of_its_own(clinic: Dataset) 
 
 def test_a_reason_of_ones_own_withdraws_what_nothing_has_made_stale(clinic: Dataset) -> None:
     run = evaluate(clinic, renal())
-    with pytest.raises(NotWithdrawn):
+    with pytest.raises(NotWithdrawn) as caught:
         withdraw(clinic, [run.id], who="test")
+    assert "(état : en vigueur)" in caught.value.message("fr").replace("\u202f", " ").replace("\xa0", " ")
     with pytest.raises(UnknownRun):
         withdraw(clinic, ["0123456789abcdef"], who="test")
     withdraw(clinic, [run.id], who="test", reason={"en": "A mistake.", "fr": "Une erreur."})
     assert read_run(clinic.view(), clinic.path, run.id).withdrawal == {"en": "A mistake.", "fr": "Une erreur."}
     assert validate_graphs(clinic.view(), [NamedNode(RUN + run.id)]).conforms
+
+
+def test_a_result_that_is_a_text_is_compared_as_one(clinic: Dataset) -> None:
+    plain = observed("s-p0", "p0", "serum-creatinine", "1.0", None, "2026-01-02")
+    add_turtle(clinic, plain.replace("pepr:numericValue 1.0", 'sosa:hasSimpleResult "former smoker"'))
+    run, name = NamedNode(f"{ID}evaluation/e"), NamedNode(f"{ID}observation/s-p0")
+    view = clinic.view().plus([Quad(run, NamedNode(PREFIXES["prov"] + "used"), name, NamedNode(RUN + "e"))])
+    table = select_columns(view, read_query("runs/used-today"), {"evaluation": run})
+    assert table["result"].to_pylist() == ["former smoker"]
+
+
+def test_a_binding_of_a_twins_own_that_was_changed_makes_its_runs_stale(clinic: Dataset) -> None:
+    own = f"{ID}binding/own.p0"
+    add_turtle(
+        clinic,
+        """
+twin:p0 a pepr:DigitalTwin ; pepr:twinOf patient:p0 ; pepr:usesModel model:pk2-oral ; pepr:hasBinding binding:own.p0 .
+binding:own.p0 a pepr:Binding ; pepr:binds parameter:pk2-oral.CL ; pepr:boundValue 5.0 ; pepr:unitCode "L/h" .
+""",
+    )
+    run = evaluate(clinic, Request("pk2-oral", entities=("patient:p0", "patient:p1"), as_of=AS_OF))
+    assert stale_runs(clinic.view(), clinic.path) == ()
+    replace_value(clinic, own, PEPR + "boundValue", Literal("9.0", datatype=NamedNode(PREFIXES["xsd"] + "decimal")))
+    (found,) = stale_runs(clinic.view(), clinic.path)
+    assert (found.run, found.causes) == (run.id, {"observation-changed": (iri("p0"),)})

@@ -110,6 +110,32 @@ def test_a_figure_is_walked_back_to_observations_file_and_publication(evaluated:
     assert pressure["time"].startswith("20")
 
 
+def test_a_concept_without_a_label_is_named_by_itself(evaluated: Ready, view: View) -> None:
+    first = answer(view, "programme-to-prediction")[0]["prediction"]
+    used = next(
+        row for row in answer(view, "prediction-origin", prediction=first) if row["what"].startswith("systolic")
+    )
+    code = NamedNode("http://loinc.org/rdf/8480-6")
+    with evaluated[0].change(who="test", source="test") as change:
+        change.add([Quad(NamedNode(expand(used["observation"])), NamedNode(expand("sosa:observedProperty")), code,
+                         NamedNode(expand("cohort:demo")))])  # fmt: skip
+        now = change.commit()
+    rows = answer(now, "prediction-origin", prediction=first)
+    assert {row["what"] for row in rows} >= {used["what"], code.value}
+
+
+def test_only_what_was_withdrawn_or_superseded_does_not_count(evaluated: Ready, view: View) -> None:
+    rows = answer(view, "evaluable-patients")
+    patient = next(row["patient"] for row in rows if row["evaluable"] == "true")
+    observed = [quad.subject for quad in view.quads(None, NamedNode(expand("sosa:hasFeatureOfInterest")),
+                NamedNode(expand(patient))) if "/observation/" in str(quad.subject)]  # fmt: skip
+    for status, fine in (("current", True), ("withdrawn", False)):
+        said = [Quad(one, NamedNode(expand("pepr:hasResultStatus")), NamedNode(expand(f"result-status:{status}")),
+                     NamedNode(expand("cohort:demo"))) for one in observed]  # fmt: skip
+        found = answer(view.plus(said), "evaluable-patients")
+        assert next(row["evaluable"] == "true" for row in found if row["patient"] == patient) is fine
+
+
 def test_an_amount_of_the_programme_leads_to_a_prediction(evaluated: Ready, view: View) -> None:
     rows = answer(view, "programme-to-prediction")
     row = next(
