@@ -32,12 +32,16 @@ from pepr_kg.errors import DataSyntaxError, DataUnreadable, UnknownFormat, Unsup
 from pepr_kg.namespaces import PREFIXES
 
 __all__ = [
-    "SUFFIXES", "BlankNode", "Literal", "NamedNode", "Quad", "RdfFormat", "Table", "Term", "Triple", "content_digest",
+    "ESCAPES", "SUFFIXES", "BlankNode", "Literal", "NamedNode", "Quad", "RdfFormat", "Table", "Term", "Triple",
+    "content_digest",
     "format_of", "is_iri", "parse_bytes", "parse_file", "prefixes_of", "read_quads", "serialize_triples",
     "syntax_position",
 ]  # fmt: skip
 
 Term = NamedNode | BlankNode | Literal
+
+# What N-Triples does not let stand in a string as it is, the sign of the escape first.
+ESCAPES: Final = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"))
 
 # File suffix -> format, in the order in which help texts list them.
 SUFFIXES: Final[Mapping[str, RdfFormat]] = {

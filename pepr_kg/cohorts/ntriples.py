@@ -21,13 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pepr_kg.namespaces import expand
+from pepr_kg.rdf import ESCAPES
 
 Terms: TypeAlias = pa.StringArray
 Names: TypeAlias = pa.Array | Sequence[str] | npt.NDArray[np.str_]
 
 _XSD: Final = {name: f"^^<{expand(f'xsd:{name}')}>" for name in ("date", "dateTime", "decimal", "integer", "anyURI")}
-# What N-Triples does not let stand in a string as it is, the sign of the escape first.
-ESCAPES: Final = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"))
 
 
 def iri(curie: str) -> str:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Final
 
 from pepr_kg.namespaces import expand
+from pepr_kg.rdf import ESCAPES
 
 XSD: Final = expand("xsd:")
 DATE: Final = f"^^<{XSD}date>"
@@ -35,7 +36,7 @@ _MIDDLE_OF_YEAR: Final = "-07-01"
 _MIDDLE_OF_MONTH: Final = "-15"
 _REMEMBERED: Final = 65_536
 _SPECIAL: Final = re.compile(r'["\\\n\r]')
-_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_ESCAPED: Final = dict(ESCAPES)
 
 
 def decimal_of(raw: bytes) -> tuple[str, str] | None:
@@ -102,7 +103,7 @@ def moment_of(text: str | None) -> datetime | None:
 
 def literal(text: str) -> str:
     """Return a string as a term."""
-    return f'"{_SPECIAL.sub(lambda sign: _ESCAPES[sign[0]], text)}"'
+    return f'"{_SPECIAL.sub(lambda sign: _ESCAPED[sign[0]], text)}"'
 
 
 def _is_day(text: str) -> bool:

@@ -14,12 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pepr_kg.cohorts.ntriples import ESCAPES
 from pepr_kg.errors import UnknownPrefix
 from pepr_kg.language import LANGUAGES
 from pepr_kg.models.registry import Coupled
 from pepr_kg.namespaces import ID, PEPR, PREFIXES, expand
-from pepr_kg.rdf import is_iri
+from pepr_kg.rdf import ESCAPES, is_iri
 from pepr_kg.runs.inputs import OBSERVATION, PATIENT, Given
 from pepr_kg.runs.key import software
 from pepr_kg.runs.outcomes import Outcome

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pepr_kg.namespaces import PREFIXES
+from pepr_kg.rdf import ESCAPES
 from pepr_kg.runs.key import text_bytes
 
 _SIGNIFICANT: Final = 12
@@ -44,7 +45,9 @@ def text(value: str, lang: str | None = None, datatype: str | None = None) -> st
     >>> print(text('say "no"', "en"), text("2026-03-01", datatype="date"))
     "say \\"no\\""@en "2026-03-01"^^<http://www.w3.org/2001/XMLSchema#date>
     """
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    escaped = value
+    for plain, written in ESCAPES:
+        escaped = escaped.replace(plain, written)
     return f'"{escaped}"' + (f"@{lang}" if lang else f"^^<{_XSD}{datatype}>" if datatype else "")
 
 
