@@ -159,11 +159,13 @@ class Tally:
 
     passed: int = 0
     total: int = 0
+    masked: int = 0
     notes: list[str] = field(default_factory=list)
 
     def show(self, title: str) -> None:
         """Print a line for the folder and one for each note."""
-        print(f"{title}: {self.passed} of {self.total}")
+        masked = f" ({self.passed - self.masked} as they stand, {self.masked} without meta.lastUpdated)"
+        print(f"{title}: {self.passed} of {self.total}{masked if self.masked else ''}")
         for note in self.notes:
             print(f"  {note}")
 
@@ -179,6 +181,7 @@ def write_folder(folder: Path) -> Tally:
         except (PeprError, SyntaxError, OSError, KeyError) as error:
             fault, left_out = f"{type(error).__name__}: {error}", ""
         tally.passed += not fault
+        tally.masked += bool(left_out)
         if fault or left_out:
             tally.notes.append(f"{name}: {fault or left_out}")
         if fault and name in DEFECTS:
