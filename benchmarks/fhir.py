@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--files", type=Path, default=SHARED / "fhir" / "synthea-r4")
     parser.add_argument("--sizes", default="10,100,1000", help="MB of NDJSON for the table of memory")
     parser.add_argument("--speed", type=int, default=30, help="MB of NDJSON for the table of speeds")
-    parser.add_argument("--scale", type=int, default=200, help="MB of NDJSON for one process and two")
+    parser.add_argument("--scale", type=int, default=1000, help="MB of NDJSON for one process and two")
     parser.add_argument("--intake", type=int, default=100, help="MB of NDJSON to take into a cohort")
     parser.add_argument("--docs", action="store_true")
     given = parser.parse_args()
